@@ -1,0 +1,76 @@
+"""How a command speaks: results on stdout (text or the JSON envelope), errors and progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+
+from sdlauncher import messages
+from sdlauncher.errors import SdLauncherError
+
+SCHEMA = "sdlauncher/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a command found. `text` renders it for people; `failure` makes the command end with that error's code."""
+
+    data: Mapping[str, Any] = field(default_factory=dict)
+    text: Callable[[], str] | None = None
+    failure: SdLauncherError | None = None
+
+
+def language() -> str:
+    """The user's language, "en" or "zh"."""
+    return messages.choose_language(os.environ)
+
+
+def say(name: str, /, **facts: object) -> None:
+    """Write one sentence of progress, the message `say.<name>`, to stderr."""
+    click.echo(messages.describe(f"say.{name}", facts, language()).sentence, err=True)
+
+
+def emit(command: str, report: Report, *, as_json: bool) -> int:
+    """Print a report and return the exit code it asks for."""
+    failure = report.failure
+    if as_json:
+        click.echo(envelope(command, report.data, failure))
+    else:
+        if report.text is not None and (text := report.text()):
+            click.echo(text)
+        if failure is not None:
+            _complain(failure)
+    return 0 if failure is None else failure.exit_code
+
+
+def fail(command: str, error: SdLauncherError, *, as_json: bool) -> int:
+    """Print an error that ended a command and return its exit code."""
+    if as_json:
+        click.echo(envelope(command, {}, error))
+    else:
+        _complain(error)
+    return error.exit_code
+
+
+def envelope(command: str, data: Mapping[str, Any], error: SdLauncherError | None) -> str:
+    """Render the versioned JSON object that every command prints with --json, also on failure."""
+    problem = None
+    if error is not None:
+        said = error.describe(language())
+        problem = {"code": error.code, "message": said.sentence, "hint": said.hint}
+    body = {"schema": SCHEMA, "command": command, "ok": error is None, "data": data, "error": problem}
+    return json.dumps(body, ensure_ascii=False, indent=None if not sys.stdout.isatty() else 2, default=str)
+
+
+def _complain(error: SdLauncherError) -> None:
+    said = error.describe(language())
+    label, hint_label = ("错误", "提示") if language() == "zh" else ("error", "hint")
+    click.echo(click.style(f"{label}: ", fg="red", bold=True) + f"{said.sentence}  [{error.code}]", err=True)
+    if said.hint:
+        click.echo(click.style(f"{hint_label}: ", fg="cyan", bold=True) + said.hint, err=True)

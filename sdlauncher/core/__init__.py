@@ -1,0 +1,1 @@
+"""Decisions as pure functions: facts come in as arguments, decisions go out as values."""

@@ -1,0 +1,75 @@
+"""Files on disk: writes that are whole or not at all, and locks that the kernel releases."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sdlauncher.errors import SdLauncherError
+
+if sys.platform == "win32":
+    from sdlauncher.machine import _windows as _system
+else:
+    from sdlauncher.machine import _posix as _system
+
+
+def write_bytes(path: Path, data: bytes, *, mode: int | None = None) -> None:
+    """Replace `path` with `data` in one step; a crash or a full disk leaves the old file as it was.
+
+    `mode` sets the permissions, None keeps those of the old file (0644 for a new one). A symbolic link is followed,
+    so that a user's linked file stays a link. Raises SDL-FILE-WRITE.
+    """
+    target = path.resolve()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        kept = mode if mode is not None else (target.stat().st_mode & 0o7777 if target.exists() else 0o644)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).chmod(kept)
+            Path(name).replace(target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(name).unlink()
+            raise
+    except OSError as error:
+        raise SdLauncherError("SDL-FILE-WRITE", path=path, evidence=error.strerror or str(error)) from error
+
+
+def write_json(path: Path, value: Any, *, mode: int | None = None) -> None:
+    """Write `value` as JSON in one step. Raises SDL-FILE-WRITE."""
+    write_bytes(path, (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode(), mode=mode)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return the object in a JSON file of ours; None when there is no file or a crash left no valid object in it."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+@contextlib.contextmanager
+def lock(path: Path) -> Iterator[bool]:
+    """Hold an exclusive lock for the block, True if we got it, False if another process has it (never waits).
+
+    The kernel releases it when the holder dies, however it dies; the file itself stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        yield _system.try_lock(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,81 @@
+"""Every sentence the product says by code: English and Chinese, with its hint and exit code, from the TOML files here.
+
+One file per wing. A table is named by its code:
+
+    [SDL-PORT-TAKEN]
+    exit = 1                                  # only errors have one; 0 means the code never ends a command
+    en = ["port {port} is taken: ...", "..."] # the sentence with its evidence, then the hint (may be empty)
+    zh = ["端口 {port} 已被占用：…", "…"]
+
+Progress sentences are tables too; their names begin with `say.` in the code and `[say.NAME]` in the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sdlauncher.core import toml
+
+LANGUAGES = ("en", "zh")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One rendered message: what happened, and what to do about it (may be empty)."""
+
+    sentence: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the registry."""
+
+    code: str
+    exit_code: int
+    templates: Mapping[str, tuple[str, str]]
+
+
+@cache
+def registry() -> Mapping[str, Entry]:
+    """Read every message file once per process, by code."""
+    entries: dict[str, Entry] = {}
+    for file in sorted(Path(__file__).parent.glob("*.toml")):
+        tables = toml.loads(file.read_text(encoding="utf-8"))
+        said = {f"say.{name}": table for name, table in tables.pop("say", {}).items()}
+        for code, table in {**tables, **said}.items():
+            if code in entries:
+                raise ValueError(f"{file.name}: {code} is registered twice")
+            entries[code] = _entry(code, table)
+    return entries
+
+
+def lookup(code: str) -> Entry:
+    """Return the registered message. Raises KeyError for a code that no file holds."""
+    return registry()[code]
+
+
+def describe(code: str, facts: Mapping[str, object], language: str = "en") -> Text:
+    """Render the message of `code` with `facts` in `language`."""
+    templates = lookup(code).templates
+    sentence, hint = templates.get(language, templates["en"])
+    return Text(sentence.format_map(facts), hint.format_map(facts))
+
+
+def choose_language(environment: Mapping[str, str]) -> str:
+    """Choose "zh" or "en" from SDLAUNCHER_LANG, else from the POSIX locale variables in their order of precedence."""
+    for name in ("SDLAUNCHER_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
+        if value := environment.get(name):
+            return "zh" if value.lower().startswith("zh") else "en"
+    return "en"
+
+
+def _entry(code: str, table: Mapping[str, Any]) -> Entry:
+    def pair(value: str | list[str]) -> tuple[str, str]:
+        return (value, "") if isinstance(value, str) else (value[0], value[1])
+
+    return Entry(code, int(table.get("exit", 0)), {language: pair(table[language]) for language in LANGUAGES})

@@ -1,0 +1,1 @@
+"""Bring a checkout into being and keep it right: install, configure, adopt, update."""

@@ -1,0 +1,1 @@
+"""Check what runs: health, pictures, speed, and what a log means."""
