@@ -45,8 +45,8 @@ def command(name: str, **attributes: Any) -> Callable[[Callable[..., Report]], c
             option("-i", "--instance", default="default", metavar="NAME", help="Which instance (default: default)."),
         ):
             wrapped = add(wrapped)
-        made: click.Command = click.command(name, **attributes)(wrapped)
-        return made
+        make: Callable[[Callable[..., int]], click.Command] = click.command(name, cls=click.Command, **attributes)
+        return make(wrapped)
 
     return decorate
 
