@@ -13,7 +13,7 @@ from sdlauncher import __version__
 # name -> (module, what it does). Help is listed from here, so that no command pays for another's imports.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "up": ("up", "Install, configure, start and check: all of it, ending with a picture."),
-    "gpu": ("setup", "Show the NVIDIA driver and GPUs, or why they cannot be seen."),
+    "gpu": ("machine", "Show the NVIDIA driver and GPUs, or why they cannot be seen."),
     "plan": ("setup", "Show the flags, environment and torch for this GPU, with reasons."),
     "configure": ("setup", "Write webui-user.sh and webui-user.bat."),
     "adopt": ("setup", "Take an existing checkout as an instance."),

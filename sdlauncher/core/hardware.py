@@ -39,6 +39,9 @@ class Gpu:
     memory_free: int | None = None
     utilization_percent: int | None = None
     temperature_celsius: int | None = None
+    clock_mhz: int | None = None
+    throttled: tuple[str, ...] = ()
+    ecc_errors: int | None = None
     pci_bus_id: str = ""
     processes: tuple[GpuProcess, ...] = ()
     mig_instances: tuple[MigInstance, ...] = ()
