@@ -59,7 +59,7 @@ class Settings:
         return self.webui or DEFAULT_WEBUI
 
 
-# What each setting may be; the order of the tuple of types matters to the message only.
+# What each setting may be.
 _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "webui": (str,), "dir": (str,), "port": (int,), "listen": (bool,), "insecure": (bool,), "model": (str,),
     "xformers": (bool,), "gpu": (str,), "flags": (list, tuple), "without": (list, tuple), "env": (dict,),
@@ -74,9 +74,9 @@ _LEAST: Final[Mapping[str, float]] = {
 }  # fmt: skip
 _MOST: Final[Mapping[str, float]] = {"port": 65535}
 _WORDS: Final[Mapping[str, tuple[str, ...]]] = {"model": MODEL_CLASSES}
-_NAMES: Final[Mapping[type, str]] = {
-    str: "a text", int: "a whole number", float: "a number", bool: "true or false", list: "a list of texts",
-    dict: "a table of texts",
+_NAMES: Final[Mapping[tuple[type, ...], str]] = {
+    (str,): "a text", (int,): "a whole number", (int, float): "a number", (bool,): "true or false",
+    (list, tuple): "a list of texts", (dict,): "a table of texts",
 }  # fmt: skip
 
 # Keys of config.toml that are tables of their own, read by the wing that they concern.
@@ -113,11 +113,10 @@ def _check(place: str, key: str, value: object) -> object:
     fits = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
     if fits and isinstance(value, (list, tuple)):
         fits = all(isinstance(item, str) for item in value)
-        value = tuple(value)
     if fits and isinstance(value, dict):
         fits = all(isinstance(item, str) for item in value.values())
     if not fits:
-        raise SdLauncherError("SDL-CONFIG-VALUE", place=place, key=key, value=repr(value), expected=_NAMES[kinds[-1]])
+        raise SdLauncherError("SDL-CONFIG-VALUE", place=place, key=key, value=repr(value), expected=_NAMES[kinds])
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         least, most = _LEAST[key], _MOST.get(key)
         if value < least or (most is not None and value > most):
@@ -126,7 +125,7 @@ def _check(place: str, key: str, value: object) -> object:
     if key in _WORDS and value not in _WORDS[key]:
         wanted = "one of " + ", ".join(_WORDS[key])
         raise SdLauncherError("SDL-CONFIG-VALUE", place=place, key=key, value=repr(value), expected=wanted)
-    return value
+    return tuple(value) if isinstance(value, list) else value
 
 
 assert set(_TYPES) == {item.name for item in fields(Settings)} - {"instance", "places"}

@@ -1,0 +1,109 @@
+"""The command line as such: help, usage, the envelope, languages, and bad settings."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import sdlauncher
+from sdlauncher.cli.main import COMMANDS
+from tests.conftest import Cli
+
+
+def test_version_and_help(cli: Cli) -> None:
+    assert cli("--version").out == f"sdlauncher, version {sdlauncher.__version__}\n"
+    help_text = cli("--help").out
+    assert all(f"  {name} " in help_text for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_explains_itself(cli: Cli, name: str) -> None:
+    ran = cli(name, "--help")
+    assert ran.code == 0
+    assert ran.out.startswith(f"Usage: sdlauncher {name}")
+
+
+def test_without_a_command_it_shows_help_and_calls_that_a_usage_error(cli: Cli) -> None:
+    ran = cli()
+    assert ran.code == 2
+    assert "Commands:" in ran.err
+
+
+def test_a_misspelt_command_is_answered_with_the_right_one(cli: Cli) -> None:
+    ran = cli("statsu")
+    assert ran.code == 2
+    assert "did you mean: status" in ran.err
+    assert ran.out == ""
+
+
+@pytest.mark.parametrize(
+    "words", [("gpu", "--nope"), ("statsu",), ("start", "--port", "99999"), ("start", "--port", "x")]
+)
+def test_a_usage_error_with_json_is_the_envelope_on_stdout(cli: Cli, words: tuple[str, ...]) -> None:
+    ran = cli(*words, "--json")
+    assert ran.code == 2
+    assert set(ran.json) == {"schema", "command", "ok", "data", "error"}
+    assert ran.json["schema"] == "sdlauncher/1"
+    assert ran.json["ok"] is False
+    assert ran.json["error"]["code"] == "SDL-USAGE"
+    assert ran.json["error"]["hint"]
+
+
+def test_a_broken_settings_file_ends_a_command_with_its_name(cli: Cli) -> None:
+    file = cli.home / "config" / "config.toml"
+    file.parent.mkdir()
+    file.write_text("port = \n")
+    ran = cli("status", "--json")
+    assert ran.code == 2
+    assert ran.json["error"]["code"] == "SDL-CONFIG-SYNTAX"
+    assert str(file) in ran.json["error"]["message"]
+
+
+def test_an_option_can_be_said_in_the_environment(cli: Cli) -> None:
+    ran = cli("status", env={"SDLAUNCHER_INSTANCE": "no/name", "SDLAUNCHER_JSON": "1"})
+    assert ran.json["error"]["code"] == "SDL-INSTANCE-NAME"
+
+
+def test_an_unknown_webui_is_answered_with_the_nearest(cli: Cli) -> None:
+    ran = cli("plan", "--webui", "forg", "--json")
+    assert ran.code == 2
+    assert ran.json["error"]["code"] == "SDL-WEBUI-UNKNOWN"
+    assert "forge" in ran.json["error"]["hint"]
+
+
+def test_colour_only_on_a_terminal(cli: Cli) -> None:
+    assert "\x1b" not in cli("statsu").err
+
+
+def test_errors_speak_chinese_to_a_chinese_reader(cli: Cli) -> None:
+    ran = cli("status", "-i", "a/b", env={"LANG": "zh_CN.UTF-8"})
+    assert "错误: `a/b` 不能作为实例名" in ran.err
+    assert "提示" in ran.err
+
+
+def test_a_reader_that_goes_away_costs_no_traceback(cli: Cli) -> None:
+    done = subprocess.run(
+        f"'{sys.executable}' -m sdlauncher --help | head -1; '{sys.executable}' -m sdlauncher gpu | true",
+        shell=True,
+        env=dict(cli.env),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+def test_no_command_pays_for_another_ones_imports(cli: Cli) -> None:
+    heavy = ("requests", "psutil", "pynvml", "platformdirs", "PIL", "numpy", "tomllib")
+    code = (
+        "import sys; from sdlauncher.cli.main import run; run(['--help']); "
+        f"print(*[name for name in {heavy} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=dict(cli.env), capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.splitlines()[-1] == ""
