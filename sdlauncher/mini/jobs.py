@@ -1,0 +1,108 @@
+"""The one queue before the one model, and what /progress tells about the job that is being done."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sdlauncher.mini.drawing import Image
+
+
+class QueueLock:
+    """A lock that is handed over in the order in which it was asked for."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._waiting: deque[threading.Lock] = deque()
+        self._held = False
+
+    def __enter__(self) -> None:
+        with self._guard:
+            if not self._held:
+                self._held = True
+                return
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        turn.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        with self._guard:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._held = False
+
+
+class Progress:
+    """How far the running job is; its last values stay readable when nothing runs."""
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self.skipped = False
+        self.job = ""
+        self.job_count = 0
+        self.job_no = 0
+        self.job_timestamp = "0"
+        self.sampling_step = 0
+        self.sampling_steps = 0
+        self.preview: Callable[[], Image] | None = None
+        self._start = 0.0
+
+    @contextmanager
+    def job_named(self, name: str) -> Iterator[None]:
+        """Reset everything, and clear the job afterwards."""
+        self.interrupted = self.skipped = False
+        self.job, self.job_count, self.job_no = name, -1, 0
+        self.job_timestamp = time.strftime("%Y%m%d%H%M%S")
+        self.sampling_step, self.preview, self._start = 0, None, time.monotonic()
+        try:
+            yield
+        finally:
+            self.job, self.job_count = "", 0
+
+    def next_picture(self) -> None:
+        """Count one batch as done."""
+        self.job_no += 1
+        self.sampling_step = 0
+
+    def should_stop(self) -> bool:
+        """Say whether the running picture is to be left as it is."""
+        return self.interrupted or self.skipped
+
+    def share(self) -> float:
+        """Give how much of the job is done, from 0 to 1; 0 when nothing runs."""
+        if self.job_count == 0:
+            return 0.0
+        # A hundredth at the start, as the real one, which so avoids dividing by zero.
+        share = 0.01
+        if self.job_count > 0:
+            share += self.job_no / self.job_count
+            if self.sampling_steps > 0:
+                share += self.sampling_step / self.sampling_steps / self.job_count
+        return min(share, 1.0)
+
+    def seconds_left(self) -> float:
+        """Estimate the seconds until the job is done; 0 when nothing runs."""
+        share = self.share()
+        elapsed = time.monotonic() - self._start
+        return elapsed / share - elapsed if share else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the `state` of /progress."""
+        return {
+            "skipped": self.skipped,
+            "interrupted": self.interrupted,
+            "stopping_generation": False,
+            "job": self.job,
+            "job_count": self.job_count,
+            "job_timestamp": self.job_timestamp,
+            "job_no": self.job_no,
+            "sampling_step": self.sampling_step,
+            "sampling_steps": self.sampling_steps,
+        }

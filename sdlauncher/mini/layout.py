@@ -1,0 +1,52 @@
+"""The files of a Mini WebUI checkout, and how they are laid out in a directory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Final
+
+from sdlauncher.mini import drawing
+
+_SOURCE: Final = Path(__file__).parent / "checkout"
+_MARK: Final = "interpreter.txt"
+_PROGRAM: Final = ("webui.sh", "webui.bat", "launch.py")
+_USER: Final = ("webui-user.sh", "webui-user.bat")
+_FOLDERS: Final = ("models/Stable-diffusion", "models/VAE", "models/Lora", "embeddings", "extensions", "outputs", "tmp")
+
+
+def lay_out(target: Path, *, python: Path) -> None:
+    """Write a Mini WebUI checkout into a directory, to be run by this Python interpreter.
+
+    Doing it again refreshes the program and keeps the user's webui-user.* files, models and settings.
+    Raises FileExistsError if the directory holds something else, OSError if it cannot be written.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    if not (target / _MARK).is_file() and any(target.iterdir()):
+        raise FileExistsError(f"{target} is not empty and holds no Mini WebUI")
+    for folder in _FOLDERS:
+        (target / folder).mkdir(parents=True, exist_ok=True)
+    for name in _PROGRAM:
+        _copy(name, target)
+    for name in _USER:
+        if not (target / name).exists():
+            _copy(name, target)
+    weights = target / "models" / "Stable-diffusion" / f"{drawing.NAME}.safetensors"
+    if not weights.exists():
+        shutil.copyfile(drawing.WEIGHTS, weights)
+    # Absolute but not resolved: a virtual environment's python is a link that must stay one.
+    _write(target / _MARK, f"{Path(os.path.abspath(python))}\n".encode())  # noqa: PTH100
+
+
+def _copy(name: str, target: Path) -> None:
+    _write(target / name, (_SOURCE / name).read_bytes())
+    if name.endswith(".sh"):
+        (target / name).chmod(0o755)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replace a file in one step: a script that bash is reading must not change under it."""
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_bytes(content)
+    fresh.replace(path)

@@ -1,0 +1,148 @@
+"""The pages for people, and the few paths that the page framework of the real one serves beside the API."""
+
+from __future__ import annotations
+
+import json
+import platform
+import secrets
+import sys
+import threading
+from html import escape
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from sdlauncher.mini import VERSION
+from sdlauncher.mini.endpoints import Call, Endpoint
+from sdlauncher.mini.failures import ApiError
+from sdlauncher.mini.studio import Studio
+
+_STATIC: Final = Path(__file__).parent / "static"
+_COOKIE: Final = "access-token"
+_APP_ID: Final = secrets.randbits(63)
+
+
+def _internal_progress(call: Call) -> Any:
+    progress = call.studio.progress
+    active = progress.job_count != 0
+    return {
+        "active": active and call.form["id_task"] == progress.job,
+        "queued": False,
+        "completed": False,
+        "progress": None,
+        "eta": None,
+        "live_preview": None,
+        "id_live_preview": call.form["id_live_preview"],
+        "textinfo": "Waiting...",
+    }
+
+
+def _sysinfo(call: Call) -> Response:
+    facts = {
+        "Platform": platform.platform(),
+        "Python": sys.version.split()[0],
+        "Version": VERSION,
+        "Script path": str(call.studio.root),
+        "Data path": str(call.studio.flags.data_dir),
+        "Commandline": sys.argv,
+        "Startup": call.studio.startup,
+        "Threads": threading.active_count(),
+    }
+    headers = {}
+    if call.query.get("attachment") not in (None, "", "false", "False", "0"):
+        headers["content-disposition"] = 'attachment; filename="sysinfo.json"'
+    return PlainTextResponse(json.dumps(facts, indent=4), headers=headers)
+
+
+INTERNAL: Final = (
+    Endpoint("GET", "/internal/ping", lambda _: {}),
+    Endpoint("GET", "/internal/pending-tasks", lambda _: {"size": 0, "tasks": []}),
+    Endpoint(
+        "POST", "/internal/progress", _internal_progress, "ProgressRequest", "modules__progress__ProgressResponse"
+    ),
+    Endpoint("GET", "/internal/profile-startup", lambda call: call.studio.startup),
+    Endpoint("GET", "/internal/quicksettings-hint", lambda _: [], response="[QuicksettingsHint]"),
+    Endpoint("GET", "/internal/sysinfo", _sysinfo, query={"attachment": {"default": False}}),
+    Endpoint("GET", "/internal/sysinfo-download", _sysinfo),
+)
+
+
+def make_page_routes(studio: Studio, users: dict[str, str] | None) -> list[Route]:
+    """Give the routes of the page; with users, what belongs to it asks for a login, and nothing else does."""
+    sessions: set[str] = set()
+
+    def is_let_in(request: Request) -> bool:
+        return users is None or request.cookies.get(_COOKIE) in sessions
+
+    async def page(request: Request) -> Response:
+        name = "page.html" if is_let_in(request) else "login.html"
+        return HTMLResponse((_STATIC / name).read_text("utf-8"))
+
+    async def config(request: Request) -> Response:
+        if not is_let_in(request):
+            return JSONResponse(ApiError(401, "Not authenticated").as_body(), 401)
+        return JSONResponse({"version": "3.41.2", "mode": "blocks", "title": "Mini WebUI", "components": []})
+
+    async def queue_status(request: Request) -> Response:
+        if not is_let_in(request):
+            return JSONResponse(ApiError(401, "Not authenticated").as_body(), 401)
+        return JSONResponse(
+            {
+                "msg": "estimation",
+                "rank": None,
+                "queue_size": 0,
+                "avg_event_process_time": 0.0,
+                "avg_event_concurrent_process_time": None,
+                "rank_eta": None,
+                "queue_eta": 1.0,
+            }
+        )
+
+    async def login(request: Request) -> Response:
+        form = {name: values[0] for name, values in parse_qs((await request.body()).decode("utf-8", "replace")).items()}
+        password = (users or {}).get(form.get("username", ""))
+        if password is None or not secrets.compare_digest(form.get("password", "").encode(), password.encode()):
+            return JSONResponse({"detail": "Incorrect credentials."}, 400)
+        token = secrets.token_urlsafe(16)
+        sessions.add(token)
+        wants_page = "text/html" in request.headers.get("accept", "")
+        answer: Response = RedirectResponse("./", 303) if wants_page else JSONResponse({"success": True})
+        answer.set_cookie(_COOKIE, token, httponly=True, samesite="lax")
+        return answer
+
+    async def app_id(_: Request) -> Response:
+        return JSONResponse({"app_id": _APP_ID})
+
+    async def startup_events(_: Request) -> Response:
+        return JSONResponse(False)
+
+    async def robots(_: Request) -> Response:
+        return PlainTextResponse("User-agent: *\nDisallow: /")
+
+    async def icon(_: Request) -> Response:
+        return Response((_STATIC / "icon.svg").read_bytes(), media_type="image/svg+xml")
+
+    return [
+        Route("/", page, methods=["GET"]),
+        Route("/login", login, methods=["POST"]),
+        Route("/config", config),
+        Route("/queue/status", queue_status),
+        Route("/app_id", app_id),
+        Route("/startup-events", startup_events),
+        Route("/robots.txt", robots),
+        Route("/favicon.ico", icon),
+    ]
+
+
+def make_docs_route() -> Route:
+    """Give the route of the documentation page, which needs no network."""
+
+    async def docs(_: Request) -> Response:
+        title = escape("Mini WebUI - API")
+        return HTMLResponse((_STATIC / "docs.html").read_text("utf-8").replace("@@TITLE@@", title))
+
+    return Route("/docs", docs)
