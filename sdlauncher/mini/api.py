@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from sdlauncher.mini.endpoints import ANY_OBJECT, Call, Endpoint
 from sdlauncher.mini.failures import ApiError
+from sdlauncher.mini.flags import show_flags
 from sdlauncher.mini.memory import read_memory
 from sdlauncher.mini.scripts import describe_scripts, list_scripts
 from sdlauncher.mini.styles import read_styles
@@ -250,7 +251,7 @@ ENDPOINTS = (
     Endpoint("POST", "/sdapi/v1/skip", _skip),
     Endpoint("GET", "/sdapi/v1/options", lambda call: call.studio.settings.as_dict(), response="Options"),
     Endpoint("POST", "/sdapi/v1/options", _set_options, ANY_OBJECT, waits=True),
-    Endpoint("GET", "/sdapi/v1/cmd-flags", lambda call: vars(call.studio.flags), response="Flags"),
+    Endpoint("GET", "/sdapi/v1/cmd-flags", lambda call: show_flags(call.studio.flags), response="Flags"),
     Endpoint("GET", "/sdapi/v1/samplers", _samplers, response="[SamplerItem]"),
     Endpoint("GET", "/sdapi/v1/schedulers", _schedulers, response="[SchedulerItem]"),
     Endpoint("GET", "/sdapi/v1/upscalers", _upscalers, response="[UpscalerItem]"),

@@ -31,11 +31,10 @@ Send = Callable[[Any], Awaitable[None]]
 class Door:
     """What the open port leads to: first only the pages, then everything."""
 
-    def __init__(self, studio: Studio, *, on_early_visit: Callable[[], None] | None = None) -> None:
+    def __init__(self, studio: Studio) -> None:
         self._studio = studio
         self._subpath = "/" + studio.flags.subpath.strip("/") if studio.flags.subpath else ""
-        self._on_early_visit = on_early_visit
-        self._mounted = False
+        self._visited = False
         self._app: Starlette | None = None
 
     def open_pages(self) -> None:
@@ -45,6 +44,9 @@ class Door:
     def mount(self) -> None:
         """Serve everything that the flags ask for. Raises ValueError for credentials that cannot be read."""
         studio = self._studio
+        if self._visited and studio.misbehaviour.http_before_ready_crash:
+            # What kills the real one, seconds after it has answered: its API is middleware, and that comes too late.
+            raise RuntimeError("Cannot add middleware after an application has started")
         endpoints = choose_endpoints(studio)
         credentials = read_credentials(studio.flags.api_auth)
         # An extension's endpoints (Lora) know nothing of the API's password.
@@ -55,7 +57,6 @@ class Door:
         routes += [make_route(endpoint, studio, None) for endpoint in internal]
         pages = [] if studio.flags.nowebui else _page_routes(studio)
         self._app = _make_app(studio, [*routes, *pages, make_docs_route(), _document_route([*endpoints, *internal])])
-        self._mounted = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
@@ -63,8 +64,7 @@ class Door:
             if scope["type"] == "lifespan":
                 await _live(receive, send)
             return
-        if not self._mounted and self._on_early_visit is not None:
-            self._on_early_visit()
+        self._visited = True
         if self._studio.hanging.is_set():
             await asyncio.Event().wait()
         if self._subpath and scope["path"].startswith(self._subpath):

@@ -46,6 +46,12 @@ def parse_strictly(parser: argparse.ArgumentParser, arguments: list[str]) -> arg
     return parser.parse_known_args(arguments)[0]
 
 
+def show_flags(flags: argparse.Namespace) -> dict[str, Any]:
+    """Give all flags as /cmd-flags answers them: those without a default, such as the port, as text."""
+    as_text = {row["flag"].lstrip("-").replace("-", "_") for row in read_flag_table() if row["default"] is None}
+    return {name: str(value) if name in as_text and value is not None else value for name, value in vars(flags).items()}
+
+
 def _add(parser: argparse.ArgumentParser, row: dict[str, Any], root: Path) -> None:
     flag, kind, default = row["flag"], row["kind"], _rooted(row["default"], root)
     if kind == "switch":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from sdlauncher.mini.pictures import make_grid, refuse_too_large, spoil, write_p
 from sdlauncher.mini.saving import save_picture
 from sdlauncher.mini.scripts import check_scripts
 from sdlauncher.mini.styles import apply_style, read_styles
-from sdlauncher.mini.trouble import misbehave_after_picture, misbehave_before_generating
+from sdlauncher.mini.trouble import misbehave_before_generating, misbehave_in_step
 
 if TYPE_CHECKING:
     from sdlauncher.mini.studio import Studio
@@ -219,6 +218,7 @@ def _generate(studio: Studio, job: Job) -> tuple[list[Image.Image], dict[str, An
     def on_step(step: int, total: int, preview: Callable[[], Any]) -> None:
         progress.sampling_step, progress.sampling_steps, progress.preview = step, total, preview
         bars.advance(step, total)
+        misbehave_in_step(studio.misbehaviour, step / total, progress)
 
     for round_number in range(count):
         progress.skipped = False
@@ -227,12 +227,11 @@ def _generate(studio: Studio, job: Job) -> tuple[list[Image.Image], dict[str, An
         for position in range(batch):
             index = round_number * batch + position
             bars.start_picture(job.base.steps)
-            started = time.monotonic()
+            progress.start_picture()
             request = replace(job.base, seed=_varied(studio, job.seeds[index]), subseed=job.subseeds[index])
             if job.source is not None:
                 request = job.source.put_into(request)
             result = model.generate(request, on_step=on_step, should_stop=progress.should_stop)
-            misbehave_after_picture(studio.misbehaviour, started)
             bars.end_picture()
             unknown |= dict.fromkeys(result.unknown_words)
             image = Image.fromarray(np.ascontiguousarray(result.image))
@@ -244,7 +243,7 @@ def _generate(studio: Studio, job: Job) -> tuple[list[Image.Image], dict[str, An
             images.append(image)
             if form["save_images"]:
                 save_picture(studio, image, job.tab, seed=job.seeds[index])
-        progress.next_picture()
+        progress.next_batch()
     bars.close()
     if not images:
         raise IndexError("list index out of range")

@@ -52,6 +52,7 @@ class Progress:
         self.sampling_step = 0
         self.sampling_steps = 0
         self.preview: Callable[[], Image] | None = None
+        self.picture_start = 0.0  # on the monotonic clock
         self._start = 0.0
 
     @contextmanager
@@ -66,7 +67,11 @@ class Progress:
         finally:
             self.job, self.job_count = "", 0
 
-    def next_picture(self) -> None:
+    def start_picture(self) -> None:
+        """Begin with a picture's first step."""
+        self.sampling_step, self.picture_start = 0, time.monotonic()
+
+    def next_batch(self) -> None:
         """Count one batch as done."""
         self.job_no += 1
         self.sampling_step = 0

@@ -40,7 +40,11 @@ def lay_out(target: Path, *, python: Path) -> None:
 
 
 def _copy(name: str, target: Path) -> None:
-    _write(target / name, (_SOURCE / name).read_bytes())
+    content = (_SOURCE / name).read_bytes()
+    if name.endswith(".bat"):
+        # cmd loses labels in files without carriage returns, and a clone may have taken them away.
+        content = content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    _write(target / name, content)
     if name.endswith(".sh"):
         (target / name).chmod(0o755)
 

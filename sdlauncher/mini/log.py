@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
+import threading
 import time
 import traceback
 
@@ -11,15 +12,28 @@ _BAR_WIDTH = 10
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
-def say(text: str = "") -> None:
-    """Print one line on standard output and send it off at once if that is a terminal or unbuffered."""
-    sys.stdout.write(text + "\n")
+_muted = threading.Event()
+
+
+def say(text: str) -> None:
+    """Print one line on standard output; without `python -u` it stays in the buffer of a file, as in the real one."""
+    if not _muted.is_set():
+        sys.stdout.write(text + "\n")
 
 
 def complain(text: str) -> None:
     """Print one line on standard error."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    if not _muted.is_set():
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+
+def mute(*, muted: bool) -> None:
+    """Stop or resume all printing."""
+    if muted:
+        _muted.set()
+    else:
+        _muted.clear()
 
 
 def complain_with_traceback(text: str, error: BaseException) -> None:

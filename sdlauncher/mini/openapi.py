@@ -13,7 +13,7 @@ from sdlauncher.mini.flags import read_flag_table
 from sdlauncher.mini.settings import read_option_table
 
 _REF = "#/components/schemas/"
-_KINDS = {"switch": "boolean", "switch-off": "boolean", "integer": "integer", "json": "object"}
+_KINDS = {"switch": "boolean", "integer": "integer", "json": "object"}
 
 
 def write_document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
@@ -72,6 +72,7 @@ def _schemas() -> dict[str, Any]:
         "type": "object",
         "properties": {
             name: {key: value for key, value in entry.items() if value is not None}
+            | ({"items": {}} if entry["type"] == "array" else {})
             for name, entry in read_option_table().items()
         },
     }
@@ -87,5 +88,7 @@ def _schemas() -> dict[str, Any]:
 def _flag(row: dict[str, Any]) -> dict[str, Any]:
     if row["kind"] in ("words", "repeated"):
         return {"type": "array", "items": {}, "default": row["default"]}
-    kind = _KINDS.get(row["kind"], "string")
-    return {"type": kind} | ({"default": row["default"]} if row["default"] is not None else {"nullable": True})
+    if row["default"] is None:
+        # Types were guessed from defaults: with none, even a number is shown, and answered, as text.
+        return {"type": "string", "nullable": True}
+    return {"type": _KINDS.get(row["kind"], "string"), "default": row["default"]}

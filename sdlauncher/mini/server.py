@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdlauncher.mini import VERSION
 from sdlauncher.mini.flags import declare_extension_flags, make_parser, parse_strictly
-from sdlauncher.mini.log import complain, say
+from sdlauncher.mini.log import complain, mute, say
 from sdlauncher.mini.misbehave import Misbehaviour, read_misbehaviour
 
 if TYPE_CHECKING:
@@ -28,14 +28,14 @@ def main(root: Path) -> None:
     arguments = sys.argv[1:] + shlex.split(os.environ.get("COMMANDLINE_ARGS", ""))
     sys.argv = [sys.argv[0], *arguments]
     misbehaviour = _read_misbehaviour()
+    mute(muted=misbehaviour.silent)
     parser = make_parser(_find_data_directory(arguments, root))
     # A bad value is found here, at once; an unknown flag only after all imports, since an extension may know it.
     early, _ = parser.parse_known_args(arguments)
     if not early.skip_prepare_environment:
         _prepare(misbehaviour, early)
-    if not misbehaviour.silent:
-        kind = "API server" if early.nowebui else "Web UI"
-        say(f"Launching {kind} with arguments: {shlex.join(arguments)}")
+    kind = "API server" if early.nowebui else "Web UI"
+    say(f"Launching {kind} with arguments: {shlex.join(arguments)}")
     flags = _import_everything(clock, parser, misbehaviour, arguments, root)
     signal.signal(signal.SIGINT, _leave_at_once)
     _begin_misbehaving(misbehaviour)
@@ -91,10 +91,9 @@ def _find_data_directory(arguments: list[str], root: Path) -> Path:
 def _prepare(misbehaviour: Misbehaviour, early: argparse.Namespace) -> None:
     # Without this the start script would start again for ever after one restart that the user asked for.
     Path("tmp", "restart").unlink(missing_ok=True)
-    if not misbehaviour.silent:
-        say(f"Python {sys.version}")
-        say(f"Version: {VERSION}")
-        say("Commit hash: <none>")
+    say(f"Python {sys.version}")
+    say(f"Version: {VERSION}")
+    say("Commit hash: <none>")
     if misbehaviour.no_gpu and not early.skip_torch_cuda_test:
         raise RuntimeError(
             "Torch is not able to use GPU; "
@@ -131,10 +130,10 @@ def _begin_misbehaving(misbehaviour: Misbehaviour) -> None:
 
 def _serve_page(studio: Studio, clock: _Clock) -> None:
     from sdlauncher.mini.app import Door
-    from sdlauncher.mini.serving import PageServer, die_of_early_visit, find_port
+    from sdlauncher.mini.serving import PageServer, find_port
 
     misbehaviour = studio.misbehaviour
-    door = Door(studio, on_early_visit=die_of_early_visit if misbehaviour.http_before_ready_crash else None)
+    door = Door(studio)
     door.open_pages()
     clock.record("create ui")
     if not _loads_later(studio):
@@ -179,6 +178,7 @@ def _loads_later(studio: Studio) -> bool:
 def _announce_ready(studio: Studio, clock: _Clock) -> None:
     from sdlauncher.mini.studio import describe_seconds
 
+    mute(muted=False)
     studio.startup = clock.dump()
     parts = {name: seconds for name, seconds in clock.records.items() if seconds >= 0.05}
     say(f"Startup time: {describe_seconds(studio.startup['total'], parts)}.")

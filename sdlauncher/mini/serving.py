@@ -13,7 +13,7 @@ from typing import Final
 import uvicorn
 
 from sdlauncher.mini.app import Door
-from sdlauncher.mini.log import complain, say
+from sdlauncher.mini.log import say
 
 _FIRST_PORT: Final = 7860
 _PORTS_TRIED: Final = 100
@@ -88,14 +88,6 @@ def serve_api_only(door: Door, flags: argparse.Namespace) -> None:
         http="h11",
         loop="asyncio",
     )
-
-
-def die_of_early_visit() -> None:
-    """End as the real one does when a request came before its API was mounted."""
-    complain("Traceback (most recent call last):")
-    complain("RuntimeError: Cannot add middleware after an application has started")
-    sys.stdout.flush()
-    os._exit(1)
 
 
 def _page_address(flags: argparse.Namespace) -> str:

@@ -11,6 +11,7 @@ import time
 from typing import Final
 
 from sdlauncher.mini.failures import ApiError
+from sdlauncher.mini.jobs import Progress
 from sdlauncher.mini.log import say
 from sdlauncher.mini.misbehave import Misbehaviour
 
@@ -100,9 +101,13 @@ def misbehave_before_generating(misbehaviour: Misbehaviour) -> None:
         raise RuntimeError(_NO_DRIVER)
 
 
-def misbehave_after_picture(misbehaviour: Misbehaviour, started: float) -> None:
-    """Let a picture take its asked time; `started` is the monotonic clock before it."""
-    time.sleep(max(0.0, misbehaviour.seconds_per_picture - (time.monotonic() - started)))
+def misbehave_in_step(misbehaviour: Misbehaviour, share: float, progress: Progress) -> None:
+    """Let a picture take its asked time, spread over its steps; `share` of them are done."""
+    if not misbehaviour.seconds_per_picture:
+        return
+    due = progress.picture_start + misbehaviour.seconds_per_picture * share
+    while time.monotonic() < due and not progress.should_stop():
+        time.sleep(min(0.02, max(0.0, due - time.monotonic())))
 
 
 def misbehave_when_ready(misbehaviour: Misbehaviour, hanging: threading.Event) -> None:
