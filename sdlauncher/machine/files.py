@@ -67,9 +67,31 @@ def lock(path: Path) -> Iterator[bool]:
 
     The kernel releases it when the holder dies, however it dies; the file itself stays.
     """
+    with hold(path) as descriptor:
+        yield descriptor is not None
+
+
+@contextlib.contextmanager
+def hold(path: Path) -> Iterator[int | None]:
+    """Hold an exclusive lock as `lock` does, giving its descriptor: a child that inherits it holds the lock as well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        yield _system.try_lock(descriptor)
+        yield descriptor if _system.try_lock(descriptor) else None
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def shared_lock(path: Path) -> Iterator[None]:
+    """Hold a shared lock for the block, waiting for whoever holds it alone. Where nobody may write, nothing is held."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:
+        yield
+        return
+    try:
+        _system.wait_lock(descriptor, shared=True)
+        yield
     finally:
         os.close(descriptor)

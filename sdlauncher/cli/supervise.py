@@ -1,0 +1,158 @@
+"""Commands of supervision: start, stop, restart, status, logs, list."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from sdlauncher.cli.options import command, dir_option, option, port_option, webui_option
+from sdlauncher.cli.output import Report, say
+from sdlauncher.errors import SdLauncherError
+from sdlauncher.machine.paths import InstancePaths, locate_paths
+
+_wait_option = option("--wait/--no-wait", default=True, help="Wait until it answers (default), or return at once.")
+_timeout_option = option(
+    "--timeout", type=click.FloatRange(0), metavar="SECONDS", help="How long it may take to end by itself."
+)
+_drain_option = option("--drain", is_flag=True, help="Let a running generation finish first.")
+
+
+@command("start", short_help="Start the WebUI under its supervisor.")
+@webui_option
+@dir_option
+@port_option
+@option("--listen/--no-listen", default=None, help="Serve on all addresses, with a password.")
+@option("--gpu", metavar="ID", help="The GPU: its index or UUID.")
+@option("--on-event", metavar="CMD", help="Run this at every event, given as JSON in SDLAUNCHER_EVENT.")
+@option("--foreground", is_flag=True, help="Stay, for containers and service managers.")
+@_wait_option
+@option("--within", type=click.FloatRange(1), metavar="SECONDS", help="Wait no longer than this (default: no limit).")
+def start_command(  # noqa: PLR0917
+    instance: str,
+    webui: str | None,
+    directory: str | None,
+    port: int | None,
+    listen: bool | None,
+    gpu: str | None,
+    on_event: str | None,
+    foreground: bool,
+    wait: bool,
+    within: float | None,
+) -> Report:
+    """Start the WebUI under a supervisor that keeps it alive, and wait until it answers."""
+    from sdlauncher.machine.settings import read_settings, remember
+    from sdlauncher.setup.run import start_instance
+
+    paths = locate_paths()
+    spoken = {"webui": webui, "dir": directory, "port": port, "listen": listen, "gpu": gpu, "on_event": on_event}
+    settings = read_settings(paths, instance, spoken)
+    remember(paths.instance(instance), spoken)
+    status = start_instance(paths, settings, wait=within, until_ready=wait, foreground=foreground, say=say)
+    return _report(status)
+
+
+@command("stop", short_help="Stop it, with every process it started.")
+@_timeout_option
+@_drain_option
+@option("--patience", type=click.FloatRange(0), metavar="SECONDS", help="With --drain: wait no longer than this.")
+def stop_command(instance: str, timeout: float | None, drain: bool, patience: float | None) -> Report:
+    """Stop the WebUI with every process it started; one that does not run is fine."""
+    from sdlauncher.supervise import control
+
+    files = _files(instance)
+    if not control.read_status(files).is_up:
+        say("stopped-already", instance=instance)
+    return _report(control.stop(files, timeout=timeout, drain=drain, patience=patience))
+
+
+@command("restart", short_help="Stop and start it again.")
+@_timeout_option
+@_drain_option
+@_wait_option
+def restart_command(instance: str, timeout: float | None, drain: bool, wait: bool) -> Report:
+    """Stop the WebUI and start it with the settings as they are now."""
+    from sdlauncher.machine.settings import read_settings
+    from sdlauncher.setup.run import start_instance
+    from sdlauncher.supervise import control
+
+    paths = locate_paths()
+    settings = read_settings(paths, instance)
+    control.stop(paths.instance(instance), timeout=timeout, drain=drain)
+    return _report(start_instance(paths, settings, until_ready=wait, say=say))
+
+
+@command("status", short_help="Show whether it runs, since when, and how it last ended.")
+def status_command(instance: str) -> Report:
+    """Show whether the WebUI runs, since when, and how it last ended; exit code 3 when it does not run."""
+    from sdlauncher.supervise import control
+
+    status = control.read_status(_files(instance))
+    failure = None if status.is_up else SdLauncherError("SDL-NOT-RUNNING", instance=instance)
+    return _report(status, failure)
+
+
+@command("list", short_help="List all instances.")
+def list_command(instance: str) -> Report:
+    """List all instances that were ever set up."""
+    from sdlauncher.cli.table import render_table
+    from sdlauncher.supervise import control
+
+    found = [control.read_status(files) for files in locate_paths().instances()]
+    rows = [("INSTANCE", "WEBUI", "STATE", "PID", "URL", "DIR")]
+    rows += [(one.instance, one.webui, one.state, str(one.pid or "-"), one.url or "-", one.dir) for one in found]
+    return Report({"instances": [one.data() for one in found]}, lambda: render_table(rows))
+
+
+@command("logs", short_help="Show or follow the WebUI's output.")
+@option("-n", "--lines", type=click.IntRange(0), default=100, metavar="N", help="How many lines (default: 100).")
+@option("-f", "--follow", "following", is_flag=True, help="Go on with what comes, across restarts.")
+def logs_command(instance: str, lines: int, following: bool) -> Report:
+    """Show the last lines of the WebUI's output, and with -f what comes after them."""
+    from sdlauncher.supervise.tail import Stream, follow, plain
+
+    files = _files(instance)
+    if not files.log.exists():
+        raise SdLauncherError("SDL-NO-LOG", instance=instance, path=files.log)
+    stream = Stream(files.log)
+    last, position = stream.last_lines(lines)
+    text = last.decode("utf-8", "replace")
+    if not following:
+        shown = plain(text).splitlines()
+        return Report({"file": str(files.log), "lines": shown}, lambda: "\n".join(shown))
+    on_terminal = sys.stdout.isatty()
+    sys.stdout.write(text if on_terminal else plain(text))
+    sys.stdout.flush()
+    for piece in follow(stream, position):
+        new = piece.decode("utf-8", "replace")
+        sys.stdout.write(new if on_terminal else plain(new))
+        sys.stdout.flush()
+    return Report()
+
+
+def _files(instance: str) -> InstancePaths:
+    return locate_paths().instance(instance)
+
+
+def _report(status: Any, failure: SdLauncherError | None = None) -> Report:
+    return Report(status.data(), lambda: render_status(status), failure)
+
+
+def render_status(status: Any) -> str:
+    """Write how an instance is for people."""
+    from sdlauncher.cli.table import gibibytes, render_table
+
+    rows = [("instance", status.instance), ("state", status.state)]
+    if status.webui:
+        rows += [("webui", status.webui), ("dir", status.dir)]
+    if status.is_up:
+        rows += [("url", status.url), ("pid", f"{status.pid or '-'} (supervisor {status.supervisor_pid})")]
+        rows += [("model", status.model), ("memory", gibibytes(status.memory_rss))]
+    if status.since:
+        rows.append(("since", status.since))
+    rows.append(("restarts", str(status.restarts)))
+    if status.last_exit:
+        last = status.last_exit
+        rows.append(("last exit", " ".join(str(last[key]) for key in ("cause", "signal", "evidence") if last.get(key))))
+    return render_table(rows)

@@ -1,0 +1,85 @@
+"""From settings to a running WebUI: hardware, plan, launch, supervisor, in this order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from sdlauncher.catalog import load_webui
+from sdlauncher.core.settings import Settings
+from sdlauncher.errors import SdLauncherError
+from sdlauncher.machine.paths import Paths
+from sdlauncher.machine.settings import checkout_of
+from sdlauncher.supervise import control
+from sdlauncher.supervise.control import Status
+from sdlauncher.supervise.launch import prepare
+from sdlauncher.supervise.spec import LaunchSpec
+
+Say = Callable[..., None]
+
+
+def start_instance(
+    paths: Paths,
+    settings: Settings,
+    *,
+    wait: float | None = None,
+    until_ready: bool = True,
+    foreground: bool = False,
+    say: Say,
+) -> Status:
+    """Start an instance as its settings say; one that runs already is left alone.
+
+    Raises SDL-NOT-INSTALLED without a checkout, what planning and `control.start` raise.
+    """
+    files = paths.instance(settings.instance)
+    now = control.read_status(files)
+    if now.is_up and now.state != "stopping" and not foreground:
+        say("running-already", instance=settings.instance, state=now.state, url=now.url)
+        return control.wait_ready(files, wait, progress_teller(say)) if until_ready else now
+    spec = build_spec(paths, settings)
+    if foreground:
+        from sdlauncher.supervise.foreground import run
+
+        return run(files, spec)
+    say("starting", instance=settings.instance, webui=spec.webui, url=spec.url)
+    return control.start(files, spec, wait=wait, until_ready=until_ready, on_progress=progress_teller(say))
+
+
+def build_spec(paths: Paths, settings: Settings) -> LaunchSpec:
+    """Plan an instance and make the launch of it. Raises SDL-NOT-INSTALLED and what planning raises."""
+    from sdlauncher.machine.gpu import detect_hardware
+    from sdlauncher.setup.configure import plan_for
+
+    webui = load_webui(settings.webui_name)
+    checkout = checkout_of(paths, settings)
+    if not checkout.is_dir():
+        raise SdLauncherError("SDL-NOT-INSTALLED", webui=webui.title, path=checkout)
+    plan = plan_for(detect_hardware(), settings)
+    credentials = _read_credentials(plan.credentials) if plan.credentials else None
+    return prepare(settings, plan, checkout, webui, credentials=credentials)
+
+
+def progress_teller(say: Say) -> Callable[[Status], None]:
+    """Return a listener that says what an instance is doing whenever that changes."""
+    told: set[tuple[str, str]] = set()
+
+    def tell(status: Status) -> None:
+        if status.state == "backoff":
+            last = status.last_exit or {}
+            key = ("backoff", status.since)
+            if key not in told:
+                told.add(key)
+                say("crashed", cause=last.get("cause"), evidence=last.get("evidence"), seconds=status.retry_in)
+        elif status.state == "starting" and status.doing and ("doing", status.doing) not in told:
+            told.add(("doing", status.doing))
+            say("doing", what=status.doing)
+
+    return tell
+
+
+def _read_credentials(path: str) -> str:
+    try:
+        lines = Path(path).read_text(encoding="utf-8").strip().splitlines()
+    except OSError as error:
+        raise SdLauncherError("SDL-FILE-READ", path=path, evidence=error.strerror or str(error)) from error
+    return lines[0].strip() if lines else ""

@@ -1,0 +1,73 @@
+"""The supervisor's notes on disk: state.json, which it alone writes, and events.jsonl, the history of the instance."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any
+
+_EVENTS_MOST = 1 << 20
+
+
+class Folder:
+    """The files of one instance by name, for a process that does without pathlib (machine/paths.py owns the names)."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.launch = f"{root}/launch.json"
+        self.state = f"{root}/state.json"
+        self.request = f"{root}/request.json"
+        self.lock = f"{root}/supervisor.lock"
+        self.log = f"{root}/webui.log"
+        self.events = f"{root}/events.jsonl"
+        self.control = f"{root}/control"
+        self.trouble = f"{root}/supervisor.log"
+
+
+def stamp() -> str:
+    """Return the wall clock as ISO 8601 in UTC, to the millisecond: for people and files, never for durations."""
+    now = time.time()
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
+
+
+def write_record(path: str, record: dict[str, Any]) -> bool:
+    """Replace state.json in one step; False when the disk does not take it (it is tried again at the next change).
+
+    Not synced: after a power cut nothing in it holds any more, and a start must not wait for a slow disk.
+    """
+    fresh = f"{path}.new"
+    try:
+        with open(fresh, "wb") as file:  # noqa: PTH123
+            file.write(json.dumps(record, ensure_ascii=False).encode())
+        os.replace(fresh, path)  # noqa: PTH105
+    except OSError:
+        return False
+    return True
+
+
+def read_record(path: str) -> dict[str, Any]:
+    """Return what the file says; an empty record when there is none or it is damaged."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            value = json.loads(file.read())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def add_event(path: str, event: str, **facts: Any) -> str:
+    """Append one line of history and return it; what the disk does not take is lost, the WebUI is not."""
+    line = json.dumps({"at": stamp(), "event": event, **facts}, ensure_ascii=False)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            os.write(descriptor, line.encode() + b"\n")
+            grown = os.fstat(descriptor).st_size > _EVENTS_MOST
+        finally:
+            os.close(descriptor)
+        if grown:
+            os.replace(path, f"{path}.1")  # noqa: PTH105
+    except OSError:
+        pass
+    return line
