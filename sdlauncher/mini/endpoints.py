@@ -44,6 +44,7 @@ class Endpoint:
     response: str | None = None  # a schema's name; [] around it means a list
     query: dict[str, dict[str, Any]] = field(default_factory=dict)
     waits: bool = False  # it may take long: it gets a thread of its own
+    media: str = "application/json"  # what it answers
 
 
 def make_route(endpoint: Endpoint, studio: Studio, credentials: dict[str, str] | None) -> Route:

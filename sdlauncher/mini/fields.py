@@ -205,18 +205,19 @@ _READERS: dict[str, Callable[[Any, Location], Any]] = {
     "object": _read_object,
 }
 
-_BOUNDS: tuple[tuple[str, Callable[[Any, Any], bool], str, str], ...] = (
-    ("minimum", lambda value, limit: value >= limit, "greater than or equal to", "not_ge"),
-    ("maximum", lambda value, limit: value <= limit, "less than or equal to", "not_le"),
-    ("exclusiveMinimum", lambda value, limit: value > limit, "greater than", "not_gt"),
-    ("exclusiveMaximum", lambda value, limit: value < limit, "less than", "not_lt"),
-)
-
 
 def _check_bounds(field: dict[str, Any], value: Any, place: Location) -> Any:
-    for name, fits, words, kind in _BOUNDS:
-        if name in field and not fits(value, field[name]):
-            limit = int(field[name]) if float(field[name]).is_integer() else field[name]
-            text = f"ensure this value is {words} {limit}"
-            raise _invalid(place, text, f"value_error.number.{kind}", {"limit_value": limit})
+    low, high = field.get("minimum"), field.get("maximum")
+    if low is not None and field.get("exclusiveMinimum") and not value > low:
+        raise _out_of_bounds(place, "greater than", "not_gt", low)
+    if low is not None and not value >= low:
+        raise _out_of_bounds(place, "greater than or equal to", "not_ge", low)
+    if high is not None and not value <= high:
+        raise _out_of_bounds(place, "less than or equal to", "not_le", high)
     return value
+
+
+def _out_of_bounds(place: Location, words: str, kind: str, limit: float) -> InvalidRequestError:
+    shown = int(limit) if float(limit).is_integer() else limit
+    text = f"ensure this value is {words} {shown}"
+    return _invalid(place, text, f"value_error.number.{kind}", {"limit_value": shown})

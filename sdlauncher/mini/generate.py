@@ -118,6 +118,8 @@ def _plan(
     steps, width, height = form["steps"] or 0, form["width"] or 0, form["height"] or 0
     if steps == 0:
         raise ZeroDivisionError("integer division or modulo by zero")
+    if steps >= 2**63:
+        raise RuntimeError("Overflow when unpacking long")
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     said: dict[str, Any] = {}

@@ -48,14 +48,16 @@ def _describe(endpoint: Endpoint) -> dict[str, Any]:
     if endpoint.body is not None:
         schema = {"type": "object"} if endpoint.body == ANY_OBJECT else {"$ref": _REF + endpoint.body}
         operation["requestBody"] = {"content": {"application/json": {"schema": schema}}, "required": True}
-    operation["responses"] = {"200": _answer(_response_schema(endpoint.response), "Successful Response")}
+    operation["responses"] = {
+        "200": _answer(_response_schema(endpoint.response), "Successful Response", endpoint.media)
+    }
     if endpoint.body is not None or endpoint.query:
         operation["responses"]["422"] = _answer({"$ref": f"{_REF}HTTPValidationError"}, "Validation Error")
     return operation
 
 
-def _answer(schema: dict[str, Any], description: str) -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
+def _answer(schema: dict[str, Any], description: str, media: str = "application/json") -> dict[str, Any]:
+    return {"description": description, "content": {media: {"schema": schema}}}
 
 
 def _response_schema(name: str | None) -> dict[str, Any]:

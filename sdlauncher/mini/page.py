@@ -66,8 +66,8 @@ INTERNAL: Final = (
     ),
     Endpoint("GET", "/internal/profile-startup", lambda call: call.studio.startup),
     Endpoint("GET", "/internal/quicksettings-hint", lambda _: [], response="[QuicksettingsHint]"),
-    Endpoint("GET", "/internal/sysinfo", _sysinfo, query={"attachment": {"default": False}}),
-    Endpoint("GET", "/internal/sysinfo-download", _sysinfo),
+    Endpoint("GET", "/internal/sysinfo", _sysinfo, query={"attachment": {"default": False}}, media="text/plain"),
+    Endpoint("GET", "/internal/sysinfo-download", _sysinfo, media="text/plain"),
 )
 
 

@@ -98,7 +98,8 @@ def _page_address(flags: argparse.Namespace) -> str:
 
 def _bind(address: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    bound = socket.socket(family)
+    # With the protocol named, asyncio turns Nagle's algorithm off: without it every answer would come 40 ms late.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if sys.platform != "win32":
         # On Windows this option would let two servers share a port.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
