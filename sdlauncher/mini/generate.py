@@ -69,7 +69,7 @@ def make_pictures(studio: Studio, tab: str, form: dict[str, Any], given: frozens
             raise ApiError(404, "Init image not found")
         source = open_source(form, studio.settings)
     with studio.queue, studio.progress.job_named(f"scripts_{tab}"):
-        misbehave_before_generating(studio.misbehaviour)
+        misbehave_before_generating(studio.misbehaviour, on_cpu="all" in studio.flags.use_cpu)
         with settings_overridden(studio, form):
             job = _plan(studio, tab, form, sampler=sampler, scheduler=scheduler, source=source)
             images, info = _generate(studio, job)

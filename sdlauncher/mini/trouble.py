@@ -87,7 +87,7 @@ _NO_DRIVER: Final = (
 )
 
 
-def misbehave_before_generating(misbehaviour: Misbehaviour) -> None:
+def misbehave_before_generating(misbehaviour: Misbehaviour, *, on_cpu: bool) -> None:
     """Fail, hang or crash before the first step, as asked."""
     if misbehaviour.crash_at == "generate":
         crash(misbehaviour)
@@ -97,7 +97,7 @@ def misbehave_before_generating(misbehaviour: Misbehaviour) -> None:
         raise ApiError(misbehaviour.errors, "this failure was asked for")
     if misbehaviour.oom:
         raise OutOfMemoryError(_OUT_OF_MEMORY)
-    if misbehaviour.no_gpu:
+    if misbehaviour.no_gpu and not on_cpu:
         raise RuntimeError(_NO_DRIVER)
 
 
