@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
 
 from sdlauncher.core.hardware import Gpu
+from sdlauncher.core.quoting import join_words
 from sdlauncher.core.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why something was chosen: a code of `sdlauncher/messages`, so that it reads in the user's language."""
+
+    code: str
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+# The reason of what the user's own webui-user file sets outside our block: shown, and never written a second time.
+YOURS_IN_FILE: Final = "SDL-WHY-YOURS-FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +29,7 @@ class Flag:
     """One WebUI argument as it is written: `--flag` or `--flag value` (POSIX-quoted), and why it is there."""
 
     text: str
-    reason: str
+    reason: Reason
 
     @property
     def argv(self) -> tuple[str, ...]:
@@ -27,9 +42,9 @@ class Flag:
         return self.argv[0].partition("=")[0]
 
     @classmethod
-    def of(cls, *words: str, reason: str) -> Flag:
+    def of(cls, *words: str, reason: Reason) -> Flag:
         """Build a flag from words, quoting them the way the WebUI splits them (shlex, on Windows too)."""
-        return cls(shlex.join(words), reason)
+        return cls(join_words(words), reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +53,17 @@ class EnvVar:
 
     name: str
     value: str
-    reason: str
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
 class Torch:
-    """The torch to install: `channel` names the wheel index (cu118 … cu130, cpu), `command` follows `python -m`."""
+    """The torch to install: `channel` names the wheel index (cu118, cpu, none, …), `command` follows `python -m`."""
 
     version: str
     channel: str
     command: str
-    reason: str
+    reason: Reason
     torchvision: str = ""
     xformers: str = ""
 
@@ -58,12 +73,17 @@ class PythonChoice:
     """The Python the WebUI should run on, as `major.minor`."""
 
     version: str
-    reason: str
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
 class LaunchPlan:
-    """Everything chosen for one instance. `device` is cuda, cpu or unsupported."""
+    """Everything chosen for one instance. `device` is cuda, cpu or unsupported.
+
+    `dropped` says of each wish of the WebUI's original dialect that this fork does not take what took its place.
+    `credentials` is the file that holds `user:password`, empty where nobody needs one; the words in it never become
+    part of a plan. `secret_argument` is the flag that takes those words at the start, empty where none is needed.
+    """
 
     webui: str
     device: str
@@ -75,6 +95,14 @@ class LaunchPlan:
     warnings: tuple[Verdict, ...]
     port: int
     bind: str = "127.0.0.1"
+    dropped: tuple[Flag, ...] = ()
+    credentials: str = ""
+    secret_argument: str = ""
+
+    @property
+    def written(self) -> tuple[Flag, ...]:
+        """The flags that our block writes: all but those of the user's own lines."""
+        return tuple(flag for flag in self.flags if flag.reason.code != YOURS_IN_FILE)
 
     @property
     def arguments(self) -> tuple[str, ...]:

@@ -30,6 +30,11 @@ class InstancePaths:
         return self.root / "launch.json"
 
     @property
+    def credentials(self) -> Path:
+        """User and password (0600), where the WebUI can be reached from other machines."""
+        return self.root / "credentials"
+
+    @property
     def state(self) -> Path:
         """What the supervisor last said."""
         return self.root / "state.json"

@@ -1,0 +1,183 @@
+"""What `plan` and `configure` do with an instance: its settings, this machine or a described one, its credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sdlauncher.core.exposure import SECRET_FLAGS
+from sdlauncher.core.hardware import Hardware
+from sdlauncher.core.launch import LaunchPlan
+from sdlauncher.core.quoting import join_words, split_words
+from sdlauncher.core.wishes import group_words, name_of, normalize_name
+from sdlauncher.errors import SdLauncherError
+from sdlauncher.machine.credentials import (
+    Credentials,
+    make_credentials,
+    parse_credentials,
+    read_credentials,
+    write_credentials,
+)
+from sdlauncher.machine.paths import Paths, locate_paths
+from sdlauncher.machine.settings import checkout_of, read_settings, recall, remember
+from sdlauncher.setup.configure import Written, configure, plan_for, undo
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What `configure` was told beside settings: flags to add and to leave out, in the user's words."""
+
+    to_set: tuple[str, ...] = ()
+    to_unset: tuple[str, ...] = ()
+    force: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """A configuration that was written, or would be. `shown_once` holds credentials that were made just now."""
+
+    checkout: Path
+    plan: LaunchPlan
+    written: Written
+    is_dry_run: bool
+    shown_once: Credentials | None = None
+
+
+def plan_instance(instance: str, spoken: Mapping[str, Any], described: str | None = None) -> LaunchPlan:
+    """Plan for an instance on this machine, or on the one that the file `described` holds. Changes nothing."""
+    paths = locate_paths()
+    settings = read_settings(paths, instance, spoken)
+    if described is not None:
+        from sdlauncher.machine.described import read_hardware
+
+        return plan_for(read_hardware(Path(described)), settings, environment={}, paths=paths)
+    checkout = checkout_of(paths, settings)
+    return plan_for(_detect(), settings, checkout=checkout if checkout.is_dir() else None, paths=paths)
+
+
+def configure_instance(
+    instance: str, spoken: Mapping[str, Any], change: Change, *, hardware: Hardware | None = None
+) -> Configured:
+    """Plan for an instance, write the plan into its checkout and remember what was said.
+
+    Raises SDL-CHECKOUT-ABSENT, SDL-SETTING-FORM, and what planning and writing raise.
+    """
+    paths = locate_paths()
+    files = paths.instance(instance)
+    secret, flags = _take_secrets(change.to_set)
+    told = {**spoken, **_merge_flags(recall(files), flags, change.to_unset)}
+    settings = read_settings(paths, instance, told)
+    checkout = checkout_of(paths, settings)
+    if not checkout.is_dir():
+        raise SdLauncherError("SDL-CHECKOUT-ABSENT", path=checkout, webui=settings.webui_name)
+    plan = plan_for(hardware or _detect(), settings, checkout=checkout, paths=paths)
+    written = configure(checkout, plan, settings, dry_run=True)
+    if change.dry_run:
+        return Configured(checkout, plan, written, is_dry_run=True)
+    made = keep_credentials(paths, plan, instance, secret)
+    written = configure(checkout, plan, settings)
+    remember(files, told)
+    return Configured(checkout, plan, written, is_dry_run=False, shown_once=made)
+
+
+def keep_credentials(
+    paths: Paths, plan: LaunchPlan, instance: str, given: Credentials | None = None
+) -> Credentials | None:
+    """Make sure that the credentials a plan counts on exist; return them if they were made up just now.
+
+    `given` are the user's own and replace those that were kept. Raises SDL-FILE-WRITE and SDL-CREDENTIALS-FORM.
+    """
+    file = paths.instance(instance).credentials
+    if given is not None:
+        write_credentials(file, given)
+        return None
+    if not plan.credentials or read_credentials(file) is not None:
+        return None
+    made = make_credentials()
+    write_credentials(file, made)
+    return made
+
+
+def secret_arguments(paths: Paths, plan: LaunchPlan, instance: str) -> tuple[str, ...]:
+    """Return the arguments that carry the password, for the start alone: never for a file, a log or the screen."""
+    if not plan.secret_argument:
+        return ()
+    kept = read_credentials(paths.instance(instance).credentials)
+    if kept is None:
+        raise SdLauncherError("SDL-CREDENTIALS-ABSENT", path=paths.instance(instance).credentials)
+    return (plan.secret_argument, kept.words)
+
+
+def launch_environment(plan: LaunchPlan, instance: str) -> dict[str, str]:
+    """Return what the supervisor adds to the environment of a start, so that the file of another instance is not used.
+
+    Our block in webui-user.* takes the arguments from SDLAUNCHER_COMMANDLINE_ARGS and leaves variables alone while
+    SDLAUNCHER_INSTANCE is set.
+    """
+    chosen = {variable.name: variable.value for variable in plan.env}
+    arguments = join_words(plan.arguments)
+    return {
+        **chosen,
+        "SDLAUNCHER_INSTANCE": instance,
+        "SDLAUNCHER_COMMANDLINE_ARGS": arguments,
+        "COMMANDLINE_ARGS": arguments,
+    }
+
+
+def undo_instance(instance: str, spoken: Mapping[str, Any], *, dry_run: bool) -> Written:
+    """Take our block out of the webui-user files of an instance's checkout."""
+    paths = locate_paths()
+    settings = read_settings(paths, instance, spoken)
+    checkout = checkout_of(paths, settings)
+    if not checkout.is_dir():
+        raise SdLauncherError("SDL-CHECKOUT-ABSENT", path=checkout, webui=settings.webui_name)
+    return undo(checkout, settings.webui_name, dry_run=dry_run)
+
+
+def _detect() -> Hardware:
+    from sdlauncher.machine.gpu import detect_hardware
+
+    return detect_hardware()
+
+
+def _take_secrets(texts: tuple[str, ...]) -> tuple[Credentials | None, tuple[str, ...]]:
+    """Part what carries a password from the flags; the rest comes back as POSIX-quoted texts."""
+    secret: Credentials | None = None
+    flags: list[str] = []
+    for text in texts:
+        name, has_value, value = text.partition("=")
+        name = name.strip()
+        if not name.strip("-") or " " in name:
+            raise SdLauncherError("SDL-SETTING-FORM", text=text)
+        name = normalize_name(name)
+        if name in SECRET_FLAGS:
+            secret = parse_credentials(value, name)
+        else:
+            flags.append(join_words((name, value) if has_value else (name,)))
+    return secret, tuple(flags)
+
+
+def _merge_flags(kept: Mapping[str, Any], added: tuple[str, ...], removed: tuple[str, ...]) -> dict[str, Any]:
+    """Fold --set and --unset into what the instance remembers: the last word on a flag counts."""
+    if not added and not removed:
+        return {}
+    flags = list(kept.get("flags", ()))
+    without = [normalize_name(name) for name in kept.get("without", ())]
+    for text in added:
+        name = name_of(split_words(text))
+        flags = [other for other in flags if _first_name(other) != name]
+        flags.append(text)
+        without = [other for other in without if other != name]
+    for text in removed:
+        name = normalize_name(text)
+        flags = [other for other in flags if _first_name(other) != name]
+        without = [*(other for other in without if other != name), name]
+    return {"flags": flags, "without": without}
+
+
+def _first_name(text: str) -> str:
+    groups = group_words(split_words(text))
+    return name_of(groups[0]) if groups else ""
