@@ -10,13 +10,12 @@ if sys.platform != "win32":
     import os
     import select
     import signal
-    from collections.abc import Iterator, Mapping, Sequence
-    from contextlib import contextmanager, suppress
+    from collections.abc import Mapping, Sequence
+    from contextlib import suppress
 
     from sdlauncher.core.process import ProcessId
+    from sdlauncher.machine._linux import read_row
 
-    TICKS = os.sysconf("SC_CLK_TCK")
-    PAGE = os.sysconf("SC_PAGE_SIZE")
     TERM, KILL = int(signal.SIGTERM), int(signal.SIGKILL)
     WRITTEN = int(signal.SIGIO)
     _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
@@ -85,126 +84,22 @@ if sys.platform != "win32":
         finally:
             os._exit(127)
 
-    class Stat:
-        """One row of the process table."""
-
-        __slots__ = ("cpu_ticks", "pages", "parent", "pid", "session", "start", "state")
-
-        def __init__(self, pid: int, fields: list[bytes]) -> None:
-            self.pid = pid
-            self.state = fields[0]
-            self.parent = int(fields[1])
-            self.session = int(fields[3])
-            self.cpu_ticks = int(fields[11]) + int(fields[12])
-            self.start = int(fields[19])
-            self.pages = int(fields[21])
-
-        @property
-        def id(self) -> ProcessId:
-            """Who it is."""
-            return ProcessId(self.pid, self.start)
-
-    def read_stat(pid: int) -> Stat | None:
-        """Return one row of the process table, None when there is no such process."""
-        text = _read(f"/proc/{pid}/stat")
-        # The name stands in brackets and may hold brackets and blanks itself.
-        return Stat(pid, text[text.rindex(b")") + 2 :].split()) if text else None
-
-    def read_table() -> dict[int, Stat]:
-        """Return the process table, without zombies."""
-        found = {}
-        for name in os.listdir("/proc"):  # noqa: PTH208  pathlib is not imported in the supervisor
-            if name.isdigit() and (row := read_stat(int(name))) is not None and row.state != b"Z":
-                found[row.pid] = row
-        return found
-
-    def has_environment(pid: int, entry: bytes) -> bool:
-        """Whether a process was started with `NAME=value` in its environment, as far as we may look."""
-        return entry in _read(f"/proc/{pid}/environ").split(b"\0")
-
-    def moved_bytes(pid: int) -> int:
-        """Return how many bytes a process has read and written so far, 0 where we may not look."""
-        return sum(
-            int(line.split()[1]) for line in _read(f"/proc/{pid}/io").splitlines() if line[:6] in (b"rchar:", b"wchar:")
-        )
-
-    def has_children(helpers: set[int]) -> bool:
-        """Whether we have children besides `helpers`; True also where the system cannot tell."""
-        text = _read(f"/proc/self/task/{os.getpid()}/children")
-        if not text and not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):  # noqa: PTH110
-            return True
-        return any(int(pid) not in helpers for pid in text.split())
-
-    def listening_sockets(port: int) -> set[str]:
-        """Return the inodes of the TCP sockets that listen on a port, as `socket:[N]`."""
-        found = set()
-        for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-            for line in _read(table).decode().splitlines()[1:]:
-                words = line.split()
-                if words[3] == "0A" and int(words[1].rpartition(":")[2], 16) == port:
-                    found.add(f"socket:[{words[9]}]")
-        return found
-
-    def has_open(pid: int, links: set[str]) -> bool:
-        """Whether a process has one of these files open, as far as we may look."""
-        folder = f"/proc/{pid}/fd"
-        with suppress(OSError):
-            for name in os.listdir(folder):  # noqa: PTH208
-                with suppress(OSError):
-                    if os.readlink(f"{folder}/{name}") in links:  # noqa: PTH115
-                        return True
-        return False
-
     def shell(command: str) -> list[str]:
         """Return the argument vector that gives a command to the user's shell."""
         return ["/bin/sh", "-c", command]
 
-    def count_oom_kills() -> int:
-        """Return how many processes the kernel has killed for want of memory since boot."""
-        for line in _read("/proc/vmstat").splitlines():
-            if line.startswith(b"oom_kill "):
-                return int(line.split()[1])
-        return 0
-
-    def boot() -> str:
-        """Return what tells this boot from every other."""
-        return _read("/proc/sys/kernel/random/boot_id").decode().strip()
-
-    def _read(path: str) -> bytes:
-        try:
-            descriptor = os.open(path, os.O_RDONLY)
-        except OSError:
-            return b""
-        try:
-            pieces = []
-            while piece := os.read(descriptor, 1 << 16):
-                pieces.append(piece)
-            return b"".join(pieces)
-        except OSError:
-            return b""
-        finally:
-            os.close(descriptor)
-
     def send(process: ProcessId, number: int) -> bool:
         """Send a signal to exactly this process; False when it has gone (its pid may belong to another by now)."""
-        with open_process(process) as descriptor:
-            if descriptor is None:
-                return False
-            try:
-                signal.pidfd_send_signal(descriptor, number)
-            except ProcessLookupError:
-                return False
-            return True
-
-    @contextmanager
-    def open_process(process: ProcessId) -> Iterator[int | None]:
-        """Hold a process so that its pid cannot be reused meanwhile; None when it is not there any more."""
         descriptor = hold(process)
+        if descriptor is None:
+            return False
         try:
-            yield descriptor
+            signal.pidfd_send_signal(descriptor, number)
+        except ProcessLookupError:
+            return False
         finally:
-            if descriptor is not None:
-                os.close(descriptor)
+            os.close(descriptor)
+        return True
 
     def hold(process: ProcessId) -> int | None:
         """Open a pidfd, readable when the process ends; None when it has ended."""
@@ -212,8 +107,8 @@ if sys.platform != "win32":
             descriptor = os.pidfd_open(process.pid)
         except OSError:
             return None
-        row = read_stat(process.pid)
-        if row is None or row.start != process.create_time or row.state == b"Z":
+        row = read_row(process.pid)
+        if row is None or row.id != process:
             os.close(descriptor)
             return None
         return descriptor

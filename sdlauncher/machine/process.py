@@ -16,8 +16,24 @@ if sys.platform == "win32":
     from sdlauncher.machine import _windows as _system
 else:
     from sdlauncher.machine import _posix as _system
+if sys.platform == "linux":
+    from sdlauncher.machine import _linux as _table
+else:
+    from sdlauncher.machine import _psutil as _table
 
 MARK = "SDLAUNCHER_LAUNCH"
+
+Waker = _system.Waker
+WRITTEN = _system.WRITTEN
+become_subreaper = _system.become_subreaper
+boot = _table.boot
+count_oom_kills = _table.count_oom_kills
+decode = _system.decode
+hold = _system.hold
+knock = _system.knock
+reap = _system.reap
+try_lock = _system.try_lock
+wait_lock = _system.wait_lock
 
 
 class Tree:
@@ -27,56 +43,45 @@ class Tree:
         self.root = root
         self.mark = mark
         self.owned = owned
-        self._entry = f"{MARK}={mark}".encode()
         self._known: set[ProcessId] = {root}
 
     def members(self) -> list[ProcessId]:
         """Return every living process of the tree, the first one first."""
-        table = _system.read_table()
+        table = _table.read_table()
         table.pop(os.getpid(), None)
-        rooted = (row := table.get(self.root.pid)) is not None and row.id == self.root
+        first = self.root
+        rooted = (row := table.get(first.pid)) is not None and row.id == first
         ours = {
             pid
             for pid, row in table.items()
             if row.id in self._known
-            or (row.session == self.root.pid and rooted and row.start >= self.root.create_time)
-            or (row.start >= self.root.create_time and _system.has_environment(pid, self._entry))
+            or (rooted and row.session == first.pid and row.start >= first.create_time)
+            or (row.start >= first.create_time and _table.has_environment(pid, MARK, self.mark))
         }
         grown = True
         while grown:
             below = {pid for pid, row in table.items() if row.parent in ours and pid not in ours}
             ours |= below
             grown = bool(below)
-        found = sorted((table[pid].id for pid in ours), key=lambda one: (one != self.root, one.create_time, one.pid))
+        found = sorted((table[pid].id for pid in ours), key=lambda one: (one != first, one.create_time, one.pid))
         self._known.update(found)
         return found
-
-    def signal(self, number: int) -> list[ProcessId]:
-        """Send a signal to every process of the tree and return those that were there."""
-        there = self.members()
-        for process in there:
-            _system.send(process, number)
-        return there
-
-    def usage(self) -> Usage:
-        """Add up what the tree uses now."""
-        return add_usage(self.members())
 
 
 def add_usage(members: Iterable[ProcessId]) -> Usage:
     """Add up what these processes use now."""
-    rows = [row for one in members if (row := _system.read_stat(one.pid)) is not None and row.id == one]
+    rows = [row for one in members if (row := _table.read_row(one.pid)) is not None and row.id == one]
     return Usage(
-        sum(row.pages for row in rows) * _system.PAGE,
-        sum(row.cpu_ticks for row in rows) / _system.TICKS,
-        sum(_system.moved_bytes(row.pid) for row in rows),
+        sum(row.memory_rss for row in rows),
+        sum(row.cpu_seconds for row in rows),
+        sum(_table.moved_bytes(row.pid) for row in rows),
     )
 
 
 def identify(pid: int) -> ProcessId | None:
     """Return who has this pid now, None when nobody has."""
-    row = _system.read_stat(pid)
-    return None if row is None or row.state == b"Z" else row.id
+    row = _table.read_row(pid)
+    return None if row is None else row.id
 
 
 def is_alive(process: ProcessId) -> bool:
@@ -84,9 +89,15 @@ def is_alive(process: ProcessId) -> bool:
     return identify(process.pid) == process
 
 
-def boot() -> str:
-    """Return what tells this boot of the machine from every other."""
-    return _system.boot()
+def has_children_besides(helpers: set[int]) -> bool:
+    """Whether we have other children than `helpers`; True also where the system cannot tell."""
+    ours = _table.children()
+    return ours is None or bool(ours - helpers)
+
+
+def find_listener(members: Iterable[ProcessId], port: int) -> ProcessId | None:
+    """Return which of these processes listens on a TCP port."""
+    return next((one for one in members if _table.listens(one.pid, port)), None)
 
 
 def spawn(argv: Sequence[str], env: Mapping[str, str], output: int | None) -> int:
@@ -96,14 +107,14 @@ def spawn(argv: Sequence[str], env: Mapping[str, str], output: int | None) -> in
 
 def terminate(members: Iterable[ProcessId]) -> None:
     """Ask processes to end."""
-    for process in members:
-        _system.send(process, _system.TERM)
+    for one in members:
+        _system.send(one, _system.TERM)
 
 
 def kill(members: Iterable[ProcessId]) -> None:
     """End processes, whatever they think of it."""
-    for process in members:
-        _system.send(process, _system.KILL)
+    for one in members:
+        _system.send(one, _system.KILL)
 
 
 def detach(argv: Sequence[str], *, keep: int, trouble: str) -> None:
@@ -111,31 +122,12 @@ def detach(argv: Sequence[str], *, keep: int, trouble: str) -> None:
     _system.detach(argv, keep, trouble)
 
 
-def find_listener(members: Iterable[ProcessId], port: int) -> ProcessId | None:
-    """Return which of these processes listens on a TCP port."""
-    sockets = _system.listening_sockets(port)
-    return next((one for one in members if _system.has_open(one.pid, sockets)), None)
-
-
 def run_hook(command: str, event: str) -> int | None:
     """Run the user's own shell command for one event, given as JSON in SDLAUNCHER_EVENT; None when that is impossible.
 
     Its pid is returned, nobody waits for it.
     """
-    argv = _system.shell(command)
     try:
-        return _system.spawn(argv, {**os.environ, "SDLAUNCHER_EVENT": event}, None)
+        return _system.spawn(_system.shell(command), {**os.environ, "SDLAUNCHER_EVENT": event}, None)
     except OSError:
         return None
-
-
-try_lock = _system.try_lock
-reap = _system.reap
-count_oom_kills = _system.count_oom_kills
-WRITTEN = _system.WRITTEN
-has_children = _system.has_children
-decode = _system.decode
-hold = _system.hold
-knock = _system.knock
-become_subreaper = _system.become_subreaper
-Waker = _system.Waker

@@ -54,7 +54,7 @@ def build_spec(paths: Paths, settings: Settings) -> LaunchSpec:
     checkout = checkout_of(paths, settings)
     if not checkout.is_dir():
         raise SdLauncherError("SDL-NOT-INSTALLED", webui=webui.title, path=checkout)
-    plan = plan_for(detect_hardware(), settings)
+    plan = plan_for(detect_hardware(), settings, checkout=checkout, paths=paths)
     credentials = _read_credentials(plan.credentials) if plan.credentials else None
     return prepare(settings, plan, checkout, webui, credentials=credentials)
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import select
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Callable
 
-import sdlauncher
 from sdlauncher.core.process import ProcessId
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine import process
@@ -22,45 +17,11 @@ from sdlauncher.machine.ports import require_free_port
 from sdlauncher.supervise import daemon
 from sdlauncher.supervise.record import Folder, read_record
 from sdlauncher.supervise.spec import LaunchSpec, write_spec
+from sdlauncher.supervise.status import LIVE, MARGIN, Status, listen, living_tree, read_status, spawn_daemon, status_of
 
-_LIVE: Final = ("starting", "running", "stopping", "backoff")
-_MARGIN: Final = 15.0  # seconds beyond the grace in which a supervisor has to have finished
-Listen = Callable[["Status"], None]
+__all__ = ["Status", "failure", "hand_over", "read_status", "restart", "start", "stop", "wait_ready"]
 
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """How an instance is, as `status --json` tells it. `pid` is the WebUI itself, not the script around it."""
-
-    instance: str
-    webui: str = ""
-    dir: str = ""
-    state: str = "stopped"
-    pid: int | None = None
-    supervisor_pid: int | None = None
-    url: str = ""
-    since: str = ""
-    restarts: int = 0
-    last_exit: Mapping[str, Any] | None = None
-    memory_rss: int | None = None
-    port: int | None = None
-    model: str = "unknown"
-    stage: str = ""
-    doing: str = ""
-    gpu: str | None = None
-    draining: str | None = None
-    retry_in: float | None = None
-    record: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-
-    @property
-    def is_up(self) -> bool:
-        """Whether a supervisor looks after it, in whatever state the WebUI is."""
-        return self.state in _LIVE
-
-    def data(self) -> dict[str, Any]:
-        """Return the fields that scripts may rely on."""
-        names = (name for name in self.__dataclass_fields__ if name != "record")
-        return {name: getattr(self, name) for name in names}
+Listen = Callable[[Status], None]
 
 
 def start(
@@ -82,7 +43,7 @@ def start(
             return now
         return wait_ready(files, wait, on_progress)
     if now.state == "stopping":
-        _wait_over(files, time.monotonic() + _MARGIN)
+        _wait_over(files, time.monotonic() + MARGIN)
     hand_over(files, spec)
     return _follow(files, "start", wait if until_ready else 30.0, on_progress, until_ready=until_ready)
 
@@ -132,83 +93,18 @@ def restart(
     return start(files, spec, wait=wait, on_progress=on_progress)
 
 
-def read_status(files: InstancePaths, *, adopt: bool = True) -> Status:
-    """Return how the instance is now.
-
-    A WebUI whose supervisor has died gets a new one (unless `adopt` is False); a state that only an old file tells,
-    after a power cut or a crash of both, is corrected.
-    """
-    record = read_record(str(files.state))
-    if record.get("state") in _LIVE and not _is_supervised(record):
-        if adopt:
-            record = _adopt(files, record)
-        elif not _tree(record):
-            record = {**record, "state": "stopped", "pid": None, "supervisor_pid": None}
-    return _status(files, record)
-
-
-def _status(files: InstancePaths, record: Mapping[str, Any]) -> Status:
-    known = {name: record[name] for name in Status.__dataclass_fields__ if name in record and record[name] is not None}
-    known["instance"] = files.name
-    if record.get("state") in ("starting", "running", "stopping") and (tree := _tree(record)):
-        known["memory_rss"] = process.add_usage(tree).memory_rss
-    return Status(**known, record=record)
-
-
-def _is_supervised(record: Mapping[str, Any]) -> bool:
-    one = record.get("supervisor")
-    return isinstance(one, list) and record.get("boot") == process.boot() and process.is_alive(ProcessId(*one))
-
-
-def _tree(record: Mapping[str, Any]) -> list[ProcessId]:
-    root = record.get("root")
-    if not isinstance(root, list) or record.get("boot") != process.boot():
-        return []
-    return process.Tree(ProcessId(*root), str(record.get("mark")), owned=False).members()
-
-
-def _adopt(files: InstancePaths, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a WebUI without a supervisor a new one; correct the record when there is nothing left to supervise."""
-    if _tree(record) and files.launch.exists():
-        reader = _spawn_daemon(files, "adopt")
-        try:
-            for told in _listen(reader, time.monotonic() + _MARGIN):
-                if "state" in told or "busy" in told or "gone" in told:
-                    break
-        finally:
-            os.close(reader)
-    else:
-        daemon.bury(Folder(str(files.root)), dict(record))
-    return read_record(str(files.state))
-
-
-def _spawn_daemon(files: InstancePaths, mode: str) -> int:
-    """Start a supervisor that nobody can take down with a terminal; return the pipe it reports to."""
-    reader, writer = os.pipe()
-    package_root = str(Path(sdlauncher.__file__).parent.parent)
-    try:
-        process.detach(
-            daemon.argv(package_root, str(files.root), mode, writer),
-            keep=writer,
-            trouble=str(files.root / "supervisor.log"),
-        )
-    finally:
-        os.close(writer)
-    return reader
-
-
 def _follow(
     files: InstancePaths, mode: str, wait: float | None, on_progress: Listen | None, *, until_ready: bool
 ) -> Status:
     deadline = None if wait is None else time.monotonic() + wait
-    reader = _spawn_daemon(files, mode)
+    reader = spawn_daemon(files, mode)
     try:
-        for told in _listen(reader, deadline):
+        for told in listen(reader, deadline):
             if "busy" in told:
                 return wait_ready(files, wait, on_progress) if until_ready else read_status(files)
             if "error" in told:
                 raise SdLauncherError("SDL-START-FAILED", instance=files.name, evidence=told["error"], log=files.log)
-            status = _status(files, told)
+            status = status_of(files, told)
             if on_progress is not None:
                 on_progress(status)
             if _decided(files, status, until_ready=until_ready):
@@ -229,7 +125,7 @@ def _decided(files: InstancePaths, status: Status, *, until_ready: bool) -> bool
     """Whether a start has come to its end. Raises SDL-START-FAILED when that is a bad one."""
     if status.state in ("fatal", "stopped"):
         raise failure(files, status)
-    return status.state == "running" or (not until_ready and status.state in _LIVE)
+    return status.state == "running" or (not until_ready and status.state in LIVE)
 
 
 def failure(files: InstancePaths, status: Status) -> SdLauncherError:
@@ -249,25 +145,6 @@ def _timed_out(files: InstancePaths, status: Status, wait: float | None) -> SdLa
         return SdLauncherError("SDL-START-FAILED", instance=files.name, evidence=evidence, log=files.log)
     doing = status.doing or status.stage or status.state
     return SdLauncherError("SDL-START-TIMEOUT", instance=files.name, seconds=f"{wait or 0:g}", evidence=doing)
-
-
-def _listen(reader: int, deadline: float | None) -> Any:
-    """Yield what a supervisor tells, one record after the other, until it is silent for good or time is over."""
-    rest = b""
-    poll = select.poll()
-    poll.register(reader, select.POLLIN)
-    while True:
-        left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
-            return
-        if not poll.poll(None if left is None else left * 1000):
-            return
-        piece = os.read(reader, 1 << 16)
-        if not piece:
-            return
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            yield json.loads(line)
 
 
 def wait_ready(files: InstancePaths, wait: float | None = None, on_progress: Listen | None = None) -> Status:
@@ -299,7 +176,7 @@ def _wait_over(files: InstancePaths, deadline: float, on_progress: Listen | None
                 if time.monotonic() >= deadline:
                     return None
                 if on_progress is not None:
-                    on_progress(_status(files, read_record(str(files.state))))
+                    on_progress(status_of(files, read_record(str(files.state))))
         finally:
             os.close(held)
     return read_status(files, adopt=False)
@@ -325,7 +202,7 @@ def _ask(
     write_json(files.request, request, mode=0o600)
     process.knock(str(files.root / "control"))
     grace = timeout if timeout is not None else float(now.record.get("stop_timeout", 10.0))
-    waiting = float("inf") if drain and patience is None else grace + (patience or 0.0) + _MARGIN
+    waiting = float("inf") if drain and patience is None else grace + (patience or 0.0) + MARGIN
     done = _wait_over(files, time.monotonic() + waiting, on_progress)
     if done is None or done.is_up:
         done = _end_by_force(files)
@@ -338,12 +215,12 @@ def _end_by_force(files: InstancePaths) -> Status:
     one = record.get("supervisor")
     if isinstance(one, list) and record.get("boot") == process.boot():
         process.kill([ProcessId(*one)])
-    tree = _tree(record)
+    tree = living_tree(record)
     deadline = time.monotonic() + 5.0
     while tree and time.monotonic() < deadline:
         process.kill(tree)
         time.sleep(0.05)
-        tree = _tree(record)
+        tree = living_tree(record)
     if tree:
         pids = ", ".join(str(one.pid) for one in tree)
         raise SdLauncherError("SDL-STOP-FAILED", instance=files.name, pids=pids)

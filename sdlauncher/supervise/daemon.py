@@ -66,7 +66,8 @@ def supervise(
         except OSError as error:
             tell({"error": f"{spec.cwd}: {error.strerror}"})
             return NOTHING_LEFT
-        supervisor = Supervisor(folder, spec, tell=tell, copy_to=copy_to, beat=beat, on_beat=on_beat)
+        supervisor = Supervisor(folder, spec, tell=tell)
+        supervisor.log.copy_to, supervisor.beat, supervisor.on_beat = copy_to, beat, on_beat
         record = read_record(folder.state)
         if not supervisor.take_over(record):
             bury(folder, record)

@@ -12,7 +12,7 @@ from typing import Any
 from sdlauncher.core.lifecycle import Cause, Event, Hung, Idle, Ready, Recycle, State, Status
 from sdlauncher.core.readiness import Progress
 from sdlauncher.machine.ping import Ping
-from sdlauncher.machine.process import Tree, Waker
+from sdlauncher.machine.process import Tree, Waker, add_usage
 from sdlauncher.supervise.spec import LaunchSpec
 
 _ALIVE = "/internal/ping"
@@ -86,7 +86,7 @@ class Pulse:
 
     def worked(self, tree: Tree) -> bool:
         """Whether the tree computed or moved data since this was asked last."""
-        usage = tree.usage()
+        usage = add_usage(tree.members())
         cpu, moved = self._worked_cpu
         self._worked_cpu = (usage.cpu_seconds, usage.moved_bytes)
         return usage.cpu_seconds > cpu + 1.0 or usage.moved_bytes > moved + (1 << 20)
@@ -106,7 +106,7 @@ class Pulse:
         return self._job_seen(ping, now, status, tree)
 
     def _alive(self, ping: Ping, now: float, status: Status, tree: Tree) -> list[Event]:
-        usage = tree.usage()
+        usage = add_usage(tree.members())
         policy = self._spec.policy
         self._schedule(now, status)
         if not ping.answer:
@@ -141,10 +141,10 @@ class Pulse:
         if job is None:
             return []
         if job != self._job or job == ():
-            self._job, self._job_since, self._job_cpu = job, now, tree.usage().cpu_seconds
+            self._job, self._job_since, self._job_cpu = job, now, add_usage(tree.members()).cpu_seconds
             return []
         still = now - self._job_since
-        idle = (tree.usage().cpu_seconds - self._job_cpu) / max(still, 0.001) < _BUSY_SHARE
+        idle = (add_usage(tree.members()).cpu_seconds - self._job_cpu) / max(still, 0.001) < _BUSY_SHARE
         if still >= self._spec.policy.hang_timeout and idle:
             return [Hung(Cause("hung", evidence=f"job {job[0]!r} stood still at step {job[1]} for {still:.0f} s"))]
         return []

@@ -12,13 +12,11 @@ from sdlauncher.core.lifecycle import (
     LIVE,
     OVER,
     Action,
-    After,
     Cause,
     Event,
     Exited,
     Gone,
     Output,
-    Ready,
     Relaunched,
     Restart,
     SpawnFailed,
@@ -30,21 +28,18 @@ from sdlauncher.core.lifecycle import (
     transition,
 )
 from sdlauncher.core.process import ProcessId
-from sdlauncher.core.readiness import Watcher
 from sdlauncher.machine import process
 from sdlauncher.machine.process import MARK, Tree
-from sdlauncher.supervise.logs import LogReader, open_log
+from sdlauncher.supervise.grip import Grip
 from sdlauncher.supervise.pulse import Pulse
-from sdlauncher.supervise.record import Folder, add_event, read_record, stamp, write_record
+from sdlauncher.supervise.record import Folder, add_event, describe, read_record, recall, stamp, write_record
 from sdlauncher.supervise.spec import LaunchSpec, read_spec
+from sdlauncher.supervise.watch import LogWatch
 
 Tell = Callable[[dict[str, Any]], None]
 Spawn = Callable[[LaunchSpec, str, int], int]
 
-_STOPPING_SIGNALS = frozenset({1, 2, 15})
-_LAZY = 1.0  # seconds between two looks at the log of a WebUI that runs and talks
-_PIECES = 16  # of 256 KiB each, before the loop looks at something else
-_BLIND = 0.05  # seconds between two looks at the log where the system cannot tell of writes
+_ASKING_TO_STOP = frozenset({1, 2, 15})  # SIGHUP, SIGINT, SIGTERM
 
 
 def spawn_script(spec: LaunchSpec, mark: str, output: int) -> int:
@@ -55,45 +50,36 @@ def spawn_script(spec: LaunchSpec, mark: str, output: int) -> int:
 class Supervisor:
     """Keeps one instance alive. `spawn` is the seam for other ways to begin; `tell` hears every new record."""
 
-    def __init__(
-        self,
-        folder: Folder,
-        spec: LaunchSpec,
-        *,
-        tell: Tell,
-        spawn: Spawn = spawn_script,
-        copy_to: int | None = None,
-        beat: float = 0.0,
-        on_beat: Callable[[], None] | None = None,
-    ) -> None:
+    def __init__(self, folder: Folder, spec: LaunchSpec, *, tell: Tell, spawn: Spawn = spawn_script) -> None:
         self.folder = folder
         self.spec = spec
         self.status = Status()
-        self.tree: Tree | None = None
+        self.server: ProcessId | None = None
+        self.since = stamp()
+        self.exit_code: int | None = None
+        self.answered: str | None = None
+        self.me = process.identify(os.getpid())
+        self.boot = process.boot()
+        self.on_beat: Callable[[], None] | None = None
+        self.beat = 0.0
         self._tell = tell
         self._spawn = spawn
-        self._copy_to = copy_to
-        self._beat, self._on_beat = beat, on_beat
-        self._next_beat = time.monotonic() + beat if beat and on_beat else None
-        self._watcher = Watcher(spec.lines)
-        self._log = LogReader(folder.log)
-        self._log_from = self._log.end()
-        self._waker = process.Waker(folder.control, folder.root, tuple(_STOPPING_SIGNALS))
+        self._waker = process.Waker(folder.control, folder.root, tuple(_ASKING_TO_STOP))
+        policy = spec.policy
+        self.log = LogWatch(
+            folder.log, spec.lines, self._waker, size=policy.log_size_mib << 20, keep=policy.log_files - 1
+        )
         self._pulse = Pulse(self._waker, spec)
-        self._since = stamp()
-        self._server: ProcessId | None = None
-        self._held: dict[int, ProcessId] = {}
+        self._grip: Grip | None = None
         self._helpers: set[int] = set()
-        self._answered: str | None = None
-        self._settled = True
-        self._armed = False
-        self._written = False
-        self._behind = False
-        self._looked = 0.0
-        self._exit: int | None = None
-        self._oom_kills = process.count_oom_kills()
-        self._me = process.identify(os.getpid())
-        self._boot = process.boot()
+        self._oom_kills = 0
+        self._beats_at: float | None = None
+        self._unwritten = False
+
+    @property
+    def tree(self) -> Tree | None:
+        """The processes of the running launch."""
+        return None if self._grip is None else self._grip.tree
 
     def begin(self) -> None:
         """Start the WebUI because the user asked for it."""
@@ -101,92 +87,94 @@ class Supervisor:
 
     def take_over(self, record: dict[str, Any]) -> bool:
         """Go on with a WebUI whose supervisor died; False when none of it is left."""
-        root = record.get("root")
-        if record.get("boot") != self._boot or not isinstance(root, list) or record.get("state") not in set(LIVE):
+        if record.get("boot") != self.boot or record.get("state") not in set(LIVE):
             return False
-        tree = Tree(ProcessId(*root), str(record.get("mark")), owned=False)
-        if not tree.members():
+        known = recall(record)
+        if known is None or not (tree := Tree(known.root, known.mark, owned=False)).members():
             return False
-        self.tree = tree
-        self._log_from = int(record.get("log_from", 0))
-        self._log.go_to(self._log_from)
+        self._grip = Grip(self._waker, tree)
         now = time.monotonic()
-        self.status = Status(State(record["state"]), now, (), int(record.get("restarts", 0)), deadline=now)
-        stopping = self.status.state is State.STOPPING
-        if stopping:
-            self.status = self.status._replace(after=_after(record), deadline=now)
-        else:
-            self.status = self.status._replace(state=State.STARTING, deadline=now + self.spec.policy.start_silence)
-        self._since = str(record.get("since") or stamp())
-        self.status = self.status._replace(cause=_recall_cause(record))
-        self._hold(tree)
-        self._event("taken-over", pid=tree.root.pid)
-        self._settled = False
-        while self._read_log():
-            pass
-        if self._watcher.progress.stage == "started" and not stopping:
+        self.since, self.answered = known.since, known.answered
+        self.status = Status(known.state, now, restarts=known.restarts, cause=known.cause, deadline=now)
+        self.log.resume(known.log_from)
+        if known.state is State.STOPPING:
+            self.status = self.status._replace(after=known.after)
+        elif self.log.progress.stage == "started":
             self.status = self.status._replace(state=State.RUNNING, deadline=None)
             self._find_server()
-        self._settled = True
+        else:
+            self.status = self.status._replace(state=State.STARTING, deadline=now + self.spec.policy.start_silence)
+        self._event("taken-over", pid=tree.root.pid, state=self.status.state.value)
         self._note()
+        if not process.is_alive(tree.root) and self.status.state is not State.STOPPING:
+            self._ended(tree, None)
         return True
 
     def run(self) -> int:
         """Live until the instance is stopped or given up; return 0 or 1."""
+        self._beats_at = time.monotonic() if self.on_beat and self.beat else None
         self._obey()
         while self.status.state not in OVER:
-            self._arm()
+            if self._grip is not None:
+                self.log.arm(serving=self._serves)
             signals, ready = self._waker.wait(self._patience())
             self._hear(signals, ready)
         self._note()
         return 1 if self.status.state is State.FATAL else 0
 
-    def _hear(self, signals: set[int], ready: set[int]) -> None:
-        """Turn everything that happened into events, the output before the exit that followed it."""
-        now = time.monotonic()
-        if process.WRITTEN in signals:
-            self._armed, self._written = False, True
-        self._look(now)
-        self._reap(ready)
-        if _STOPPING_SIGNALS & signals:
-            self._step(Stop())
-        if 0 in signals:
-            self._obey()
-        if self.tree is not None:
-            for event in self._pulse.advance(now, ready, self.status, self._watcher.progress, self.tree):
-                self._step(event)
-        if self.status.deadline is not None and time.monotonic() >= self.status.deadline:
-            self._expire()
-        if self._next_beat is not None and now >= self._next_beat and self._on_beat is not None:
-            self._next_beat = now + self._beat
-            self._on_beat()
-
-    def _look(self, now: float) -> None:
-        """Read new output: at once while it starts, at most once a second when it only serves and talks."""
-        if self.status.state is State.RUNNING and now < self._looked + _LAZY and not self._behind:
-            return
-        if self._written or self._behind or self.status.state is not State.RUNNING:
-            self._written, self._looked = False, now
-            self._behind = self._read_some()
-
-    def _arm(self) -> None:
-        """Ask to be woken by the next output; what came just before that was asked is not missed."""
-        if self._armed or self.tree is None or (self._written and self.status.state is State.RUNNING):
-            return
-        self._armed = self._waker.watch_output()
-        self._behind = self._behind or self._log.is_behind()
+    @property
+    def _serves(self) -> bool:
+        return self.status.state is State.RUNNING
 
     def _patience(self) -> float | None:
         now = time.monotonic()
-        times = [self.status.deadline, self._pulse.due, self._next_beat]
-        if self._behind:
-            times.append(now)
-        elif self._written:
-            times.append(self._looked + _LAZY)
-        elif not self._armed and self.tree is not None:
-            times.append(now + (_LAZY if self.status.state is State.RUNNING else _BLIND))
+        times = [self.status.deadline, self._pulse.due, self._beats_at]
+        if self._grip is not None:
+            times.append(self.log.due(now, serving=self._serves))
         known = [at for at in times if at is not None]
         return max(0.0, min(known) - now) if known else None
+
+    def _hear(self, signals: set[int], ready: set[int]) -> None:
+        """Turn everything that happened into events, the output before the exit that followed it."""
+        now = time.monotonic()
+        self.log.hear(signals)
+        asks = self._pulse.due is not None and now >= self._pulse.due
+        # Before any request, all of the log: a restart that the WebUI's own UI asked for is only seen there.
+        self._read(now, all_of_it=asks)
+        self._reap(ready)
+        if _ASKING_TO_STOP & signals:
+            self._step(Stop())
+        if 0 in signals:
+            self._obey()
+        if self._grip is not None:
+            for event in self._pulse.advance(now, ready, self.status, self.log.progress, self._grip.tree):
+                self._step(event)
+        now = time.monotonic()
+        if self.status.deadline is not None and now >= self.status.deadline:
+            self._expire()
+        if self._beats_at is not None and now >= self._beats_at and self.on_beat is not None:
+            self._beats_at = now + self.beat
+            self.on_beat()
+        if self._unwritten:
+            self._note()
+
+    def _read(self, now: float, *, all_of_it: bool = False) -> None:
+        before = self.log.progress
+        heard, names = self.log.look(now, serving=self._serves, all_of_it=all_of_it)
+        if self.log.rotator is not None:
+            self._helpers.add(self.log.rotator)
+        if not heard:
+            return
+        after = self.log.progress
+        if self.status.state is State.STARTING:
+            self._step(Output())
+        elif self._serves and ("launching" in names or after.stage == "listening"):
+            self._pulse.restart()
+            self._step(Relaunched())
+        if after.model != before.model and after.model in ("loaded", "failed"):
+            self._event(f"model-{after.model}")
+        if after != before:
+            self._note()
 
     def _expire(self) -> None:
         """A deadline is over. A start that writes nothing but works (downloads, computes) is not stuck."""
@@ -199,193 +187,121 @@ class Supervisor:
         before = self.status
         self.status, action = transition(before, event, time.monotonic(), self.spec.policy)
         if self.status.state is not before.state:
-            self._since = stamp()
-            self._changed(before, event)
-        if action is Action.SPAWN:
-            self._launch()
-        elif action is Action.TERMINATE and self.tree is not None:
-            self._hold(self.tree)
-            process.terminate(self._held_or_members())
-            self._check_gone()
-        elif action is Action.KILL and self.tree is not None:
-            members = self.tree.members()
-            self._event("killed", pids=[member.pid for member in members])
-            process.kill(members)
-            self._hold(self.tree)
-            self._check_gone()
+            self.since = stamp()
+            if self._serves:
+                self._find_server()
+            if action is not Action.SPAWN:
+                self._changed(before)
         elif self.status.draining is not before.draining:
             self._pulse.hurry()
+            self._event("draining", then=None if self.status.draining is None else self.status.draining.value)
             self._note()
+        if action is Action.SPAWN:
+            self._launch(before)
+        elif action is Action.TERMINATE and self._grip is not None:
+            process.terminate(self._grip.watch())
+            self._check_gone()
+        elif action is Action.KILL and self._grip is not None:
+            members = self._grip.watch()
+            self._event("killed", pids=[member.pid for member in members])
+            process.kill(members)
+            self._check_gone()
 
-    def _launch(self) -> None:
-        mark = os.urandom(16).hex()
+    def _launch(self, before: Status) -> None:
+        """Start the next process first and write about it afterwards: who waits for it waits for less."""
         self._release()
-        self._watcher.restart()
         self._pulse.restart()
-        self._server = None
-        self._exit = None
+        self.server, self.exit_code = None, None
+        mark = os.urandom(16).hex()
+        failed: OSError | None = None
+        try:
+            output = self.log.begin()
+            try:
+                pid = self._spawn(self.spec, mark, output)
+                self._grip = Grip(self._waker, Tree(process.identify(pid) or ProcessId(pid, 0), mark, owned=True))
+            finally:
+                os.close(output)
+        except OSError as error:
+            failed = error
         self._oom_kills = process.count_oom_kills()
-        try:
-            output = open_log(self.folder.log)
-        except OSError as error:
-            self._fail(error)
-            return
-        self._log.reload()
-        self._log_from = self._log.end()
-        self._log.go_to(self._log_from)
-        try:
-            pid = self._spawn(self.spec, mark, output)
-        except OSError as error:
-            self._fail(error)
-            return
-        finally:
-            os.close(output)
-        root = process.identify(pid) or ProcessId(pid, 0)
-        self.tree = Tree(root, mark, owned=True)
-        self._note()
-
-    def _fail(self, error: OSError) -> None:
-        full = error.errno == 28
-        kind, text = ("disk-full", "no_space") if full else ("cannot-start", None)
-        evidence = f"{error.filename or self.spec.argv[0]}: {error.strerror}"
-        self._step(SpawnFailed(Cause(kind, None, text, evidence, permanent=not full)))
-
-    def _read_some(self) -> bool:
-        """Read a bounded part of what is new; True when there is more."""
-        return all(self._read_log() for _ in range(_PIECES))
-
-    def _read_log(self) -> bool:
-        text = self._log.read()
-        if not text:
-            return self._log.is_behind()
-        if self._copy_to is not None and self._settled:
-            self._copy(text)
-        before = self._watcher.progress
-        names = self._watcher.feed(text)
-        if self.status.state is State.STARTING:
-            self._step(Output())
-        elif self.status.state is State.RUNNING and (
-            "launching" in names or self._watcher.progress.stage == "listening"
-        ):
-            self._pulse.restart()
-            self._step(Relaunched())
-        after = self._watcher.progress
-        if self._settled and after.model != before.model and after.model in ("loaded", "failed"):
-            self._event(f"model-{after.model}")
-        if after != before:
-            self._note()
-        return True
-
-    def _copy(self, text: str) -> None:
-        try:
-            os.write(self._copy_to or 1, text.encode("utf-8", "replace"))
-        except OSError:
-            # Whoever read our output has gone; the file has it all.
-            self._copy_to = None
+        self._changed(before)
+        if failed is not None:
+            full = failed.errno == 28
+            evidence = f"{failed.filename or self.spec.argv[0]}: {failed.strerror}"
+            cause = Cause("disk-full" if full else "cannot-start", None, "no_space" if full else None, evidence)
+            self._step(SpawnFailed(cause._replace(permanent=not full)))
 
     def _reap(self, ready: set[int]) -> None:
         ended, _ = process.reap()
-        for pid in ended:
-            self._helpers.discard(pid)
-        tree = self.tree
-        if tree is None:
+        if self.log.rotator in ended and self.log.rotator is not None:
+            self.log.rotated(ended[self.log.rotator])
+        self._helpers -= set(ended)
+        if self._grip is None:
             return
-        for descriptor in ready & set(self._held):
-            self._waker.forget(descriptor)
-            os.close(descriptor)
-            gone = self._held.pop(descriptor)
-            if gone == tree.root:
-                ended.setdefault(gone.pid, -1)
-        if tree.root.pid in ended and self.status.state in (State.STARTING, State.RUNNING):
-            self._ended(tree, ended[tree.root.pid])
-        elif self.status.state is State.STOPPING:
+        first = self._grip.notice(ready)
+        root = self._grip.tree.root.pid
+        if self.status.state is State.STOPPING:
             self._check_gone()
+        elif root in ended or first:
+            self._ended(self._grip.tree, ended.get(root))
 
-    def _ended(self, tree: Tree, wait_status: int) -> None:
+    def _ended(self, tree: Tree, wait_status: int | None) -> None:
         """The first process has gone: why, and is anything left of it?"""
-        while self._read_log():
-            pass
-        code, signal = (None, None) if wait_status == -1 else process.decode(wait_status)
-        asked = os.path.exists(f"{self.spec.checkout}/{self.spec.restart_file}")  # noqa: PTH110
-        ending = Ending(
-            code,
-            signal,
-            self.status.state is State.RUNNING,
-            process.count_oom_kills() - self._oom_kills,
-            _free(self.folder.root),
-        )
-        cause = find_cause(ending, self._log.tail(self._log_from))
-        survivors = self._survivors(tree)
-        self._exit = code
+        self._read(time.monotonic(), all_of_it=True)
+        code, signal = (None, None) if wait_status is None else process.decode(wait_status)
+        self.exit_code = code
+        asked = code == 0 and os.path.exists(f"{self.spec.checkout}/{self.spec.restart_file}")  # noqa: PTH110
+        oom_kills = process.count_oom_kills() - self._oom_kills
+        ending = Ending(code, signal, self._serves, oom_kills, _free(self.folder.root))
+        cause = find_cause(ending, self.log.tail())
+        survivors = self._grip is not None and bool(self._grip.survivors(self._helpers))
         if not survivors:
             self._release()
-        self._step(Exited(cause, _chance(), bool(survivors), asked and code == 0))
-
-    def _survivors(self, tree: Tree) -> list[ProcessId]:
-        if tree.owned and not process.has_children(self._helpers):
-            return []
-        return tree.members()
+        self._step(Exited(cause, _chance(), survivors, asked))
 
     def _check_gone(self) -> None:
-        if self.tree is None or self.status.state is not State.STOPPING:
-            return
-        if self._held and not self.tree.owned:
-            return
-        process.reap()
-        if not self._survivors(self.tree):
-            self._release()
-            self._step(Gone(_chance()))
-        elif not self._held:
-            self._hold(self.tree)
-
-    def _hold(self, tree: Tree) -> None:
-        """Watch every process of the tree for its end."""
-        known = set(self._held.values())
-        for member in tree.members():
-            if member not in known and (descriptor := process.hold(member)) is not None:
-                self._held[descriptor] = member
-                self._waker.watch(descriptor)
-
-    def _held_or_members(self) -> list[ProcessId]:
-        return list(self._held.values())
+        if self._grip is not None and self.status.state is State.STOPPING:
+            ended, _ = process.reap()
+            self._helpers -= set(ended)
+            if not self._grip.survivors(self._helpers):
+                self._release()
+                self._step(Gone(_chance()))
+            else:
+                self._grip.watch()
 
     def _release(self) -> None:
-        for descriptor in self._held:
-            self._waker.forget(descriptor)
-            os.close(descriptor)
-        self._held.clear()
-        self.tree = None
+        if self._grip is not None:
+            self._grip.release()
+            self._grip = None
 
     def _obey(self) -> None:
         """Do what the request file asks, once."""
         request = read_record(self.folder.request)
         identity = str(request.get("id", ""))
-        if not identity or identity == self._answered:
+        if not identity or identity == self.answered:
             return
-        self._answered = identity
+        self.answered = identity
         drain, grace, most = bool(request.get("drain")), request.get("timeout"), request.get("patience")
-        self._event("asked", action=request.get("action"))
+        self._event("asked", action=request.get("action"), drain=drain)
         if request.get("action") == "stop":
             self._step(Stop(drain, grace, most))
         elif request.get("action") == "restart":
             self.spec = read_spec(self.folder.launch) or self.spec
             self._step(Restart(drain, grace, most))
-        self._note()
 
-    def _changed(self, before: Status, event: Event) -> None:
+    def _changed(self, before: Status) -> None:
         status = self.status
-        if isinstance(event, Ready):
-            self._find_server()
         facts: dict[str, Any] = {"from": before.state.value, "to": status.state.value}
-        if status.cause is not None and not isinstance(event, (Start, Ready)):
+        if status.cause is not None and status.state not in (State.RUNNING, State.STARTING):
             facts |= {"cause": status.cause.kind, "signal": status.cause.signal, "evidence": status.cause.evidence}
         self._event("state", **facts)
         self._note()
 
     def _find_server(self) -> None:
         """The WebUI itself is not its script: it is who listens on the port."""
-        if self.tree is not None:
-            self._server = process.find_listener(self.tree.members(), self.spec.port) or self.tree.root
+        if self._grip is not None:
+            members = self._grip.tree.members()
+            self.server = process.find_listener(members, self.spec.port) or self._grip.tree.root
 
     def _event(self, event: str, **facts: Any) -> None:
         line = add_event(self.folder.events, event, **facts)
@@ -393,57 +309,9 @@ class Supervisor:
             self._helpers.add(pid)
 
     def _note(self) -> None:
-        if not self._settled:
-            return
-        record = self.describe()
-        write_record(self.folder.state, record)
+        record = describe(self)
+        self._unwritten = not write_record(self.folder.state, record)
         self._tell(record)
-
-    def describe(self) -> dict[str, Any]:
-        """Return all that the command line may know: the fields of `status --json` and what a take-over needs."""
-        status, tree, progress = self.status, self.tree, self._watcher.progress
-        cause = status.cause
-        return {
-            "instance": self.spec.instance,
-            "webui": self.spec.webui,
-            "dir": self.spec.checkout,
-            "state": status.state.value,
-            "pid": None if tree is None else (self._server or tree.root).pid,
-            "supervisor_pid": os.getpid() if status.state not in OVER else None,
-            "url": progress.url or self.spec.url,
-            "host": self.spec.host,
-            "port": self.spec.port,
-            "since": self._since,
-            "restarts": status.restarts,
-            "stage": progress.stage,
-            "doing": progress.doing,
-            "model": progress.model,
-            "gpu": self.spec.gpu,
-            "draining": None if status.draining is None else status.draining.value,
-            "retry_in": None if status.state is not State.BACKOFF else round((status.deadline or 0) - status.since, 3),
-            "last_exit": None if cause is None else {**cause._asdict(), "cause": cause.kind, "code": self._exit},
-            "after": None if status.after is None else status.after.value,
-            "root": None if tree is None else list(tree.root),
-            "mark": None if tree is None else tree.mark,
-            "supervisor": None if self._me is None else list(self._me),
-            "boot": self._boot,
-            "log_from": self._log_from,
-            "answered": self._answered,
-        }
-
-
-def _recall_cause(record: dict[str, Any]) -> Cause | None:
-    last = record.get("last_exit")
-    if not isinstance(last, dict):
-        return None
-    return Cause(**{name: last[name] for name in Cause._fields if name in last})
-
-
-def _after(record: dict[str, Any]) -> After:
-    try:
-        return After(record.get("after"))
-    except ValueError:
-        return After.STOPPED
 
 
 def _chance() -> float:

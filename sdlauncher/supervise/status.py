@@ -1,0 +1,141 @@
+"""How an instance is, read from the notes of its supervisor and checked against the processes that really are there."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import sdlauncher
+from sdlauncher.core.process import ProcessId
+from sdlauncher.machine import process
+from sdlauncher.machine.paths import InstancePaths
+from sdlauncher.supervise import daemon
+from sdlauncher.supervise.record import Folder, read_record
+
+LIVE: Final = ("starting", "running", "stopping", "backoff")
+MARGIN: Final = 15.0  # seconds beyond the grace in which a supervisor has to have finished
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How an instance is, as `status --json` tells it. `pid` is the WebUI itself, not the script around it."""
+
+    instance: str
+    webui: str = ""
+    dir: str = ""
+    state: str = "stopped"
+    pid: int | None = None
+    supervisor_pid: int | None = None
+    url: str = ""
+    since: str = ""
+    restarts: int = 0
+    last_exit: Mapping[str, Any] | None = None
+    memory_rss: int | None = None
+    port: int | None = None
+    model: str = "unknown"
+    stage: str = ""
+    doing: str = ""
+    gpu: str | None = None
+    draining: str | None = None
+    retry_in: float | None = None
+    record: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether a supervisor looks after it, in whatever state the WebUI is."""
+        return self.state in LIVE
+
+    def data(self) -> dict[str, Any]:
+        """Return the fields that scripts may rely on."""
+        names = (name for name in self.__dataclass_fields__ if name != "record")
+        return {name: getattr(self, name) for name in names}
+
+
+def read_status(files: InstancePaths, *, adopt: bool = True) -> Status:
+    """Return how the instance is now.
+
+    A WebUI whose supervisor has died gets a new one (unless `adopt` is False); a state that only an old file tells,
+    after a power cut or a crash of both, is corrected.
+    """
+    record = read_record(str(files.state))
+    if record.get("state") in LIVE and not _is_supervised(record):
+        if adopt:
+            record = _adopt(files, record)
+        elif not living_tree(record):
+            record = {**record, "state": "stopped", "pid": None, "supervisor_pid": None}
+    return status_of(files, record)
+
+
+def status_of(files: InstancePaths, record: Mapping[str, Any]) -> Status:
+    known = {name: record[name] for name in Status.__dataclass_fields__ if name in record and record[name] is not None}
+    known["instance"] = files.name
+    if record.get("state") in ("starting", "running", "stopping") and (tree := living_tree(record)):
+        known["memory_rss"] = process.add_usage(tree).memory_rss
+    return Status(**known, record=record)
+
+
+def _is_supervised(record: Mapping[str, Any]) -> bool:
+    one = record.get("supervisor")
+    return isinstance(one, list) and record.get("boot") == process.boot() and process.is_alive(ProcessId(*one))
+
+
+def living_tree(record: Mapping[str, Any]) -> list[ProcessId]:
+    root = record.get("root")
+    if not isinstance(root, list) or record.get("boot") != process.boot():
+        return []
+    return process.Tree(ProcessId(*root), str(record.get("mark")), owned=False).members()
+
+
+def _adopt(files: InstancePaths, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a WebUI without a supervisor a new one; correct the record when there is nothing left to supervise."""
+    if living_tree(record) and files.launch.exists():
+        reader = spawn_daemon(files, "adopt")
+        try:
+            for told in listen(reader, time.monotonic() + MARGIN):
+                if "state" in told or "busy" in told or "gone" in told:
+                    break
+        finally:
+            os.close(reader)
+    else:
+        daemon.bury(Folder(str(files.root)), dict(record))
+    return read_record(str(files.state))
+
+
+def spawn_daemon(files: InstancePaths, mode: str) -> int:
+    """Start a supervisor that nobody can take down with a terminal; return the pipe it reports to."""
+    reader, writer = os.pipe()
+    package_root = str(Path(sdlauncher.__file__).parent.parent)
+    try:
+        process.detach(
+            daemon.argv(package_root, str(files.root), mode, writer),
+            keep=writer,
+            trouble=str(files.root / "supervisor.log"),
+        )
+    finally:
+        os.close(writer)
+    return reader
+
+
+def listen(reader: int, deadline: float | None) -> Iterator[dict[str, Any]]:
+    """Yield what a supervisor tells, one record after the other, until it is silent for good or time is over."""
+    rest = b""
+    poll = select.poll()
+    poll.register(reader, select.POLLIN)
+    while True:
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            return
+        if not poll.poll(None if left is None else left * 1000):
+            return
+        piece = os.read(reader, 1 << 16)
+        if not piece:
+            return
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            yield json.loads(line)

@@ -1,0 +1,145 @@
+"""The supervisor's ear on the log: at once while the WebUI starts, once a second while it serves."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+
+from sdlauncher.core.readiness import Patterns, Progress, Watcher
+from sdlauncher.machine import process
+from sdlauncher.supervise.logs import LogReader, open_log
+
+LAZY = 1.0
+_BLIND = 0.05  # seconds between two looks where the system cannot tell of writes
+_PIECES = 16  # of 256 KiB each, before the loop looks at something else
+
+
+class LogWatch:
+    """Reads what the WebUI writes, tells how far it is, and keeps the file bounded."""
+
+    def __init__(self, path: str, patterns: Patterns, waker: process.Waker, *, size: int, keep: int) -> None:
+        self.path = path
+        self.first = 0
+        self.copy_to: int | None = None
+        self.rotator: int | None = None
+        self._size = size
+        self._keep = keep
+        self._watcher = Watcher(patterns)
+        self._reader = LogReader(path)
+        self._waker = waker
+        self._armed = False
+        self._written = False
+        self._behind = False
+        self._looked = 0.0
+        self._can_rotate = True
+
+    @property
+    def progress(self) -> Progress:
+        """How far the WebUI is by its own words."""
+        return self._watcher.progress
+
+    def begin(self) -> int:
+        """Make ready for a new process; return the open file that it writes to. Raises OSError."""
+        self._watcher.restart()
+        self._reader.reload()
+        if not self._can_rotate and self._reader.live_bytes() > self._size:
+            from sdlauncher.supervise.rotation import start_afresh
+
+            start_afresh(self.path, keep=self._keep)
+            self._reader.reload()
+        output = open_log(self.path)
+        self.first = self._reader.end()
+        self._reader.go_to(self.first)
+        return output
+
+    def resume(self, first: int) -> None:
+        """Read again all that a process wrote since it was started, to know how far it is."""
+        self.first = first
+        self._reader.go_to(first)
+        while self._reader.is_behind() and (text := self._reader.read()) is not None:
+            self._watcher.feed(text)
+
+    def hear(self, signals: set[int]) -> None:
+        """Note whether the wake-up was about new output."""
+        if process.WRITTEN in signals:
+            self._armed, self._written = False, True
+
+    def look(self, now: float, *, serving: bool, all_of_it: bool = False) -> tuple[bool, list[str]]:
+        """Read what is new; return whether there was any, and the names of the lines that tell something."""
+        if self.rotator is not None or (serving and not all_of_it and now < self._looked + LAZY and not self._behind):
+            return False, []
+        if serving and not all_of_it and not self._written and not self._behind and self._armed:
+            return False, []
+        self._written, self._looked = False, now
+        names: list[str] = []
+        heard = False
+        pieces = 0
+        while self._reader.is_behind() and (all_of_it or pieces < _PIECES):
+            text = self._reader.read()
+            pieces, heard = pieces + 1, True
+            if self.copy_to is not None:
+                self._copy(text)
+            names += self._watcher.feed(text)
+        self._behind = self._reader.is_behind()
+        self._bound()
+        return heard, names
+
+    def arm(self, *, serving: bool) -> None:
+        """Ask to be woken by the next output; what came just before that is not missed."""
+        if self._armed or (serving and self._written):
+            return
+        self._armed = self._waker.watch_output()
+        self._behind = self._behind or self._reader.is_behind()
+
+    def due(self, now: float, *, serving: bool) -> float | None:
+        """When to look again without being woken, None for not before a write."""
+        if self.rotator is not None:
+            return None
+        if self._behind:
+            return now
+        if self._written:
+            return self._looked + LAZY
+        return None if self._armed else now + (LAZY if serving else _BLIND)
+
+    def tail(self) -> list[str]:
+        """Return the last lines of the running process."""
+        return self._reader.tail(self.first)
+
+    def rotated(self, wait_status: int) -> None:
+        """Learn how the rotation ended that ran beside us."""
+        self.rotator = None
+        code, _ = process.decode(wait_status)
+        self._can_rotate = code in (0, errno.ENOSPC)
+        self._reader.reload()
+        self._behind = True
+
+    def _bound(self) -> None:
+        """Rotate in a process of our own: it loads what we do not want to keep, and copying must not delay us."""
+        if not self._can_rotate or self._reader.position - self._reader.layout.removed - self._reader.layout.start < (
+            self._size
+        ):
+            return
+        upto = self._reader.position
+        pid = os.fork()
+        if pid:
+            self.rotator = pid
+            return
+        code = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            from sdlauncher.supervise.rotation import rotate
+
+            rotate(self.path, upto=upto, size=self._size, keep=self._keep)
+            code = 0
+        except OSError as error:
+            code = error.errno or 1
+        finally:
+            os._exit(code & 0xFF)
+
+    def _copy(self, text: str) -> None:
+        try:
+            os.write(self.copy_to or 1, text.encode("utf-8", "replace"))
+        except OSError:
+            # Whoever read our output has gone; the file has it all.
+            self.copy_to = None
