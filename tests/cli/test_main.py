@@ -55,7 +55,7 @@ def test_a_broken_settings_file_ends_a_command_with_its_name(cli: Cli) -> None:
     file = cli.home / "config" / "config.toml"
     file.parent.mkdir()
     file.write_text("port = \n")
-    ran = cli("status", "--json")
+    ran = cli("start", "--json")
     assert ran.code == 2
     assert ran.json["error"]["code"] == "SDL-CONFIG-SYNTAX"
     assert str(file) in ran.json["error"]["message"]
