@@ -67,7 +67,7 @@ class Door:
         self._visited = True
         if self._studio.hanging.is_set():
             await asyncio.Event().wait()
-        if self._subpath and scope["path"].startswith(self._subpath):
+        if self._subpath and f"{scope['path']}/".startswith(f"{self._subpath}/"):
             # Both kinds of reverse proxies work: those that keep the prefix and those that take it away.
             scope["path"] = scope["path"].removeprefix(self._subpath) or "/"
         start = time.monotonic()

@@ -48,8 +48,11 @@ class Checkpoint:
         return f"{self.name} [{self.short_hash}]" if self.sha256 else self.name
 
     def answers_to(self, name: object) -> bool:
-        """Say whether it can be asked for by this name."""
-        return name in (self.title, self.name, self.model_name, self.path.stem, self.short_hash, self.sha256)
+        """Say whether it can be asked for by this name; a title counts before its hash is known, too."""
+        if not isinstance(name, str):
+            return False
+        names = (self.title, self.name, self.model_name, self.path.stem, self.short_hash, self.sha256)
+        return name in names or (self.sha256 is None and name.partition(" [")[0] == self.name)
 
 
 class Checkpoints:

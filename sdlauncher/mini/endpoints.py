@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from sdlauncher.mini.failures import ApiError, describe_failure
@@ -66,11 +66,19 @@ def make_route(endpoint: Endpoint, studio: Studio, credentials: dict[str, str] |
         except ApiError as error:
             return JSONResponse(error.as_body(), error.status)
         except Exception as error:  # noqa: BLE001 - any failure of a request is answered and told, and the server goes on
-            body = describe_failure(error)
-            complain_with_traceback(f"API error: {request.method}: {request.url} {body}", error)
-            return JSONResponse(body, 500)
+            return _answer_failure(request, error)
 
     return Route(endpoint.path, serve, methods=[endpoint.method])
+
+
+def _answer_failure(request: Request, error: Exception) -> Response:
+    body = describe_failure(error)
+    try:
+        complain_with_traceback(f"API error: {request.method}: {request.url} {body}", error)
+    except OSError:
+        # Nobody reads the log any more. The real one says no more than this, too.
+        return PlainTextResponse("Internal Server Error", 500)
+    return JSONResponse(body, 500)
 
 
 def answer_invalid(error: InvalidRequestError) -> Response:

@@ -86,6 +86,9 @@ class Studio:
             _print_exception(error)
             complain("\n\nStable diffusion model failed to load")
             raise
+        # Whatever the first request would import: requests that come together must not race for it past the queue.
+        import sdlauncher.mini.generate  # noqa: F401
+
         self._model, self.loaded = model, checkpoint
         self.settings.note("sd_model_checkpoint", checkpoint.title)
         self.settings.note("sd_checkpoint_hash", checkpoint.sha256)
