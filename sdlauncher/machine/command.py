@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,3 +67,63 @@ def run(
     except subprocess.TimeoutExpired as error:
         raise SdLauncherError("SDL-COMMAND-TIMEOUT", command=" ".join(words), seconds=f"{timeout:g}") from error
     return Completed(words, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
+def follow(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    log: Path,
+    on_line: Callable[[str], None],
+    timeout: float,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    keep_open: Sequence[int] = (),
+) -> Completed:
+    """Run a long command to its end, appending what it says to `log` and handing on every line as it comes.
+
+    Both streams are read as one; the result holds the last 64 KiB in `stdout`. `keep_open` are descriptors that the
+    command and its children keep (a lock that they thereby hold for as long as they live). `timeout` in seconds.
+    Raises SDL-COMMAND-MISSING, SDL-COMMAND-TIMEOUT (the command is killed), SDL-FILE-WRITE when the log cannot be.
+    """
+    words = tuple(os.fspath(word) for word in argv)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        record = log.open("ab")
+    except OSError as error:
+        raise SdLauncherError("SDL-FILE-WRITE", path=log, evidence=error.strerror or str(error)) from error
+    with record:
+        try:
+            child = subprocess.Popen(
+                words,
+                cwd=cwd,
+                env=None if env is None else dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=() if sys.platform == "win32" else tuple(keep_open),
+            )
+        except (FileNotFoundError, PermissionError) as error:
+            evidence = error.strerror or str(error)
+            raise SdLauncherError("SDL-COMMAND-MISSING", program=words[0], evidence=evidence) from error
+        late = threading.Timer(timeout, child.kill)
+        late.start()
+        tail: list[bytes] = []
+        try:
+            assert child.stdout is not None
+            for line in child.stdout:
+                record.write(line)
+                record.flush()
+                tail.append(line)
+                del tail[:-400]
+                on_line(line.decode(errors="replace").rstrip())
+            returncode = child.wait()
+        except BaseException:
+            child.kill()
+            child.wait()
+            raise
+        finally:
+            expired = not late.is_alive()
+            late.cancel()
+    if expired:
+        raise SdLauncherError("SDL-COMMAND-TIMEOUT", command=" ".join(words), seconds=f"{timeout:g}")
+    return Completed(words, returncode, b"".join(tail).decode(errors="replace"), "")

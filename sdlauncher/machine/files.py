@@ -83,15 +83,16 @@ def hold(path: Path) -> Iterator[int | None]:
 
 
 @contextlib.contextmanager
-def shared_lock(path: Path) -> Iterator[None]:
-    """Hold a shared lock for the block, waiting for whoever holds it alone. Where nobody may write, nothing is held."""
+def turn(path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold a lock for the block, waiting for whoever has it. Where nobody may write, nothing is held."""
     try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError:
         yield
         return
     try:
-        _system.wait_lock(descriptor, shared=True)
+        _system.wait_lock(descriptor, shared=shared)
         yield
     finally:
         os.close(descriptor)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from sdlauncher.errors import SdLauncherError
+from sdlauncher.machine.command import find, run
 
 _DIST_INFO: Final = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+)\.dist-info")
 
@@ -58,3 +64,78 @@ def _packages(root: Path) -> dict[str, str]:
             if match := _DIST_INFO.fullmatch(entry.name):
                 found[normalise(match["name"])] = match["version"]
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """A Python that was run and answered: its real executable and version."""
+
+    executable: Path
+    version: str
+
+    @property
+    def minor(self) -> str:
+        """The version as a WebUI asks for it, e.g. `3.10`."""
+        return ".".join(self.version.split(".")[:2])
+
+
+# Asks for the real program: a launcher in between (a shim, the Windows Store's stub) answers with what it starts, or
+# not at all. 64 bit, because torch has no other wheels; venv, because Debian splits it off.
+_QUESTION: Final = (
+    "import sys, venv; assert sys.maxsize > 2**32; "
+    "print(getattr(sys, '_base_executable', sys.executable), '.'.join(map(str, sys.version_info[:3])))"
+)
+
+
+def find_python(versions: Sequence[str], named: str | None = None) -> Interpreter | None:
+    """Return the first interpreter of one of these versions (`3.10`), best first, that really runs; None without one.
+
+    `named` is the one the user wants, of whatever version. Raises SDL-PYTHON-NAMED when that one does not run. Looks
+    on PATH, among those of uv and pyenv, and where the system and conda keep theirs; shims that fail are passed over.
+    """
+    if named is not None:
+        path = Path(named).expanduser()
+        found = path if path.is_absolute() else find(named)
+        answer = ask_python(found) if found else None
+        if answer is None:
+            raise SdLauncherError("SDL-PYTHON-NAMED", python=named)
+        return answer
+    for version in versions:
+        for candidate in _candidates(version):
+            answer = ask_python(candidate)
+            if answer is not None and answer.minor == version:
+                return answer
+    return None
+
+
+def ask_python(program: Path) -> Interpreter | None:
+    """Run an interpreter to learn what it is; None if it does not answer as a usable 64-bit Python does."""
+    if not program.is_file():
+        return None
+    try:
+        done = run([program, "-I", "-c", _QUESTION], timeout=20)
+    except SdLauncherError:
+        return None
+    executable, _, version = done.stdout.strip().rpartition(" ")
+    return Interpreter(Path(executable), version) if done.ok and executable else None
+
+
+def _candidates(version: str) -> Iterator[Path]:
+    if ".".join(map(str, sys.version_info[:2])) == version:
+        yield Path(sys.executable)
+    name = f"python{version}" + (".exe" if sys.platform == "win32" else "")
+    for entry in os.environ.get("PATH", "").split(os.pathsep):
+        if entry and (program := Path(entry) / name).is_file():
+            yield program
+    home = Path.home()
+    pyenv = Path(os.environ.get("PYENV_ROOT", home / ".pyenv")) / "versions"
+    roots = [pyenv, home / ".local/share/uv/python", home / "miniconda3/envs", home / "anaconda3/envs", Path("/opt")]
+    for root in roots:
+        for pattern in (f"{version}*", f"cpython-{version}*", f"*python*{version}*"):
+            for folder in sorted(root.glob(pattern), reverse=True):
+                yield from (program for program in (folder / "bin" / name, folder / "python.exe") if program.is_file())
+    if sys.platform == "win32":
+        short = version.replace(".", "")
+        local = Path(os.environ.get("LOCALAPPDATA", home)) / "Programs" / "Python" / f"Python{short}" / "python.exe"
+        yield local
+        yield Path(f"C:/Python{short}/python.exe")

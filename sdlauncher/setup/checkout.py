@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from sdlauncher.catalog.recipes import load_marks
+from sdlauncher.catalog.recipe import load_marks
 from sdlauncher.core.recipe import Marks
 from sdlauncher.errors import SdLauncherError
 

@@ -1,53 +1,46 @@
-"""Installing a WebUI: ordered steps, each of which can tell whether it is done, so that any interrupted run goes on."""
+"""Installing a WebUI: which steps it takes, in which order, and that only one run at a time takes them."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Final
 
+from sdlauncher.catalog.recipe import describe_advisories, load_advisories, load_recipe
+from sdlauncher.core.advisories import Cures, choose_advisories, combine
 from sdlauncher.core.hardware import Hardware
+from sdlauncher.core.mirrors import Mirrors, parse_mirrors
 from sdlauncher.core.settings import Settings
+from sdlauncher.core.verdict import Level
 from sdlauncher.errors import SdLauncherError
+from sdlauncher.machine.files import hold
 from sdlauncher.machine.paths import Paths
-from sdlauncher.machine.settings import checkout_of, remember
+from sdlauncher.machine.settings import checkout_of, read_config, remember
 from sdlauncher.setup.checkout import identify, is_mini_laid_out, lay_out_mini, name_contents, require_mini
+from sdlauncher.setup.environment import SYSTEM, environment_steps, is_foreign
+from sdlauncher.setup.site import UNFINISHED, Say, Site
+from sdlauncher.setup.sources import checkout_step, read_pins, repositories_step
+from sdlauncher.setup.steps import Step, StepResult, perform, perform_lanes
 
+__all__ = ["Installed", "Say", "install", "open_site"]
 
-class Say(Protocol):
-    """Writes one sentence of progress, the message `say.<name>`."""
-
-    def __call__(self, name: str, /, **facts: object) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One part of an installation. `is_done` looks at the disk alone; `run` may be called again after any crash."""
-
-    name: str
-    is_done: Callable[[], bool]
-    run: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
-class StepResult:
-    """How a step went: done, already (there before) or planned (a dry run); `seconds` is what it took."""
-
-    name: str
-    outcome: str
-    seconds: float
+# How long to wait for what an interrupted run left working (a git or a uv that outlived it).
+_PATIENCE: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """An installation as it stands at the end."""
+    """An installation as it stands at the end; `advisories` are the ids of the cures that were applied."""
 
     webui: str
     checkout: Path
     steps: tuple[StepResult, ...]
     seconds: float
+    advisories: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -63,21 +56,70 @@ def install(
     ref: str | None = None,
     dry_run: bool = False,
     say: Say,
+    offline: bool = False,
+    mirrors: Mirrors | None = None,
 ) -> Installed:
     """Install the WebUI that the settings mean, doing only what is not done yet, and remember it for the instance.
 
-    `hardware` may be a function; it is called only when torch has to be chosen.
-    `ref` is another tag, branch or commit than the recipe's. Raises SDL-DIR-NOT-EMPTY when something else lies in the
-    checkout's place, SDL-CHECKOUT-OTHER when it is another WebUI, and the error of the step that failed.
+    `hardware` may be a function; it is called only when torch has to be chosen. `ref` is another tag, branch or
+    commit than the recipe's. `mirrors` are those of config.toml unless given. Raises SDL-DIR-NOT-EMPTY when something
+    else lies in the checkout's place, SDL-CHECKOUT-OTHER when it is another WebUI, SDL-INSTALL-RUNNING when another
+    run is at it, SDL-PREFLIGHT and its kin before anything is fetched, and the error of the step that failed.
     """
     began = time.monotonic()
     directory = checkout_of(paths, settings)
     webui = choose_webui(settings, directory)
-    results = [_perform(step, dry_run=dry_run, say=say) for step in _list_steps(webui, directory)]
+    applied: tuple[str, ...] = ()
+    if webui == "mini":
+        require_mini()
+        step = Step("checkout", lambda: is_mini_laid_out(directory), lambda: lay_out_mini(directory))
+        results = [perform(step, dry_run=dry_run, say=say)]
+    else:
+        site = open_site(
+            paths, replace(settings, webui=webui), hardware, say=say, ref=ref, offline=offline, mirrors=mirrors
+        )
+        results, applied = _install_by_recipe(site, dry_run=dry_run), site.cures.applied
     if not dry_run:
         named = {"dir": str(directory)} if directory != paths.checkout(webui) else {}
         remember(paths.instance(settings.instance), {"webui": webui, **named})
-    return Installed(webui, directory, tuple(results), time.monotonic() - began)
+    return Installed(webui, directory, tuple(results), time.monotonic() - began, applied)
+
+
+def open_site(
+    paths: Paths,
+    settings: Settings,
+    hardware: Hardware | Callable[[], Hardware],
+    *,
+    say: Say,
+    ref: str | None = None,
+    offline: bool = False,
+    mirrors: Mirrors | None = None,
+) -> Site:
+    """Bring together what every step needs. Raises SDL-INSTALL-NO-RECIPE and what a broken config.toml raises."""
+    recipe = load_recipe(settings.webui_name)
+    if recipe is None:
+        raise SdLauncherError("SDL-INSTALL-NO-RECIPE", webui=settings.webui_name)
+    chosen = choose_advisories(
+        load_advisories(), webui=recipe.webui, version=recipe.version, system=SYSTEM, off=settings.advisories_off
+    )
+    return Site(
+        paths=paths,
+        settings=settings,
+        hardware=hardware if callable(hardware) else lambda: hardware,
+        directory=checkout_of(paths, settings),
+        recipe=recipe,
+        mirrors=mirrors or read_mirrors(paths),
+        cures=combine(chosen),
+        log=paths.instance(settings.instance).root / "install.log",
+        say=say,
+        ref=ref,
+        offline=offline,
+    )
+
+
+def read_mirrors(paths: Paths) -> Mirrors:
+    """Read `[mirrors]` of config.toml. Raises SDL-CONFIG-KEY and SDL-CONFIG-VALUE."""
+    return parse_mirrors(f"{paths.config_file} [mirrors]", read_config(paths).get("mirrors", {}))
 
 
 def choose_webui(settings: Settings, directory: Path) -> str:
@@ -85,7 +127,7 @@ def choose_webui(settings: Settings, directory: Path) -> str:
 
     Raises SDL-CHECKOUT-OTHER when another one is there, SDL-DIR-NOT-EMPTY when something else is.
     """
-    there = identify(directory)
+    there = identify(directory) or _unfinished(directory)
     wanted = settings.webui or there or settings.webui_name
     if there is not None and there != wanted:
         raise SdLauncherError("SDL-CHECKOUT-OTHER", path=directory, found=there, wanted=wanted)
@@ -96,19 +138,69 @@ def choose_webui(settings: Settings, directory: Path) -> str:
     return wanted
 
 
-def _list_steps(webui: str, directory: Path) -> tuple[Step, ...]:
-    if webui == "mini":
-        require_mini()
-        return (Step("checkout", lambda: is_mini_laid_out(directory), lambda: lay_out_mini(directory)),)
-    raise SdLauncherError("SDL-INSTALL-NO-RECIPE", webui=webui)
+@contextlib.contextmanager
+def alone(site: Site) -> Iterator[None]:
+    """Keep every other installation away from this checkout, also while a child of a killed one still works in it.
+
+    The descriptor of the lock goes to the commands that we run, so that the lock lives as long as the last of them.
+    Raises SDL-INSTALL-RUNNING after two minutes.
+    """
+    name = hashlib.sha256(str(site.directory).encode()).hexdigest()[:16]
+    file = site.paths.cache / "locks" / f"{name}.lock"
+    began, told = time.monotonic(), False
+    while True:
+        with hold(file) as descriptor:
+            if descriptor is not None:
+                site.keep_open.append(descriptor)
+                try:
+                    yield
+                finally:
+                    site.keep_open.clear()
+                return
+        if time.monotonic() - began > _PATIENCE:
+            raise SdLauncherError("SDL-INSTALL-RUNNING", path=site.directory)
+        if not told:
+            site.say("install-waiting")
+            told = True
+        time.sleep(0.2)
 
 
-def _perform(step: Step, *, dry_run: bool, say: Say) -> StepResult:
-    began = time.monotonic()
-    if step.is_done():
-        return StepResult(step.name, "already", time.monotonic() - began)
-    if dry_run:
-        return StepResult(step.name, "planned", 0.0)
-    say(f"install-{step.name}")
-    step.run()
-    return StepResult(step.name, "done", time.monotonic() - began)
+def _install_by_recipe(site: Site, *, dry_run: bool) -> list[StepResult]:
+    first = checkout_step(site)
+    foreign = is_foreign(site)
+    beside = repositories_step(site, lenient=foreign)
+    lanes = [() if foreign else environment_steps(site), (beside,)]
+    every = [first, *(step for lane in lanes for step in lane)]
+    if dry_run or all(step.is_done() for step in every):
+        return [perform(step, dry_run=dry_run, say=site.say) for step in every]
+    with alone(site):
+        _prepare(site, checkout_needed=not first.is_done(), packages=not all(step.is_done() for step in lanes[0]))
+        return [perform(first, dry_run=False, say=site.say), *perform_lanes(lanes, dry_run=False, say=site.say)]
+
+
+def _prepare(site: Site, *, checkout_needed: bool, packages: bool) -> None:
+    from sdlauncher.setup.preflight import look_ahead, refuse
+
+    site.say("install-preflight")
+    wanted = (site.recipe.program, *site.recipe.repositories)
+    if not checkout_needed:
+        wanted = tuple(it for it in read_pins(site) if not (site.directory / it.folder / ".git").exists())
+    found = look_ahead(site, wanted=wanted, packages=packages)
+    refuse(found)
+    for verdict in found:
+        if verdict.level is Level.WARNING:
+            text = SdLauncherError(verdict.code, **verdict.facts).describe()
+            site.say("install-warning", text=f"{text.sentence} ({text.hint})")
+    _tell_cures(site, site.cures)
+
+
+def _tell_cures(site: Site, cures: Cures) -> None:
+    for name in cures.applied:
+        site.say("install-advisory", id=name, text=describe_advisories()[name]["en"])
+
+
+def _unfinished(directory: Path) -> str | None:
+    try:
+        return (directory / UNFINISHED).read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None

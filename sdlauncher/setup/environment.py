@@ -1,0 +1,307 @@
+"""A WebUI's Python environment: interpreter, torch for this GPU, locked packages, and the proof that they work."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shlex
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from sdlauncher.catalog.recipe import find_lock
+from sdlauncher.core.mirrors import FROM_PACKAGES, same_build
+from sdlauncher.core.recipe import parse_lock
+from sdlauncher.errors import SdLauncherError
+from sdlauncher.machine.files import read_json, write_bytes, write_json
+from sdlauncher.machine.python import Interpreter, environment_python, find_python, normalise, read_environment
+from sdlauncher.machine.uv import find_provided_python, uv_command, uv_environment
+from sdlauncher.setup.site import Site
+from sdlauncher.setup.steps import Step
+
+SYSTEM: Final = {"win32": "windows", "darwin": "darwin"}.get(sys.platform, "linux")
+_PROBE_SECONDS: Final = 6.0
+
+# Runs in the WebUI's own environment: each module is imported, and torch computes on what it will compute on.
+_PROOF: Final = """
+import importlib, json, sys, warnings
+warnings.simplefilter("ignore")
+report = {"failed": {}, "versions": {}}
+for name in json.loads(sys.argv[1]):
+    try:
+        module = importlib.import_module(name)
+        report["versions"][name] = str(getattr(module, "__version__", ""))
+    except BaseException as error:
+        report["failed"][name] = f"{type(error).__name__}: {error}".splitlines()[0]
+if "torch" in report["versions"]:
+    import torch
+    try:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        x = torch.ones(64, 64, device=device)
+        assert float((x @ x).sum()) == 64.0 ** 3
+        report.update(device=device, cuda=torch.version.cuda)
+    except BaseException as error:
+        report["failed"]["torch kernel"] = f"{type(error).__name__}: {error}".splitlines()[0]
+print(json.dumps(report))
+"""
+
+
+def environment_steps(site: Site) -> tuple[Step, ...]:
+    """Return the steps that make the environment, in order."""
+    return (
+        Step("environment", lambda: _is_made(site), lambda: _make(site)),
+        Step("torch", lambda: _has_torch(site), lambda: _install_torch(site)),
+        Step("requirements", lambda: _has_requirements(site), lambda: _install_requirements(site)),
+        Step("proof", lambda: _is_proved(site), lambda: _prove(site)),
+    )
+
+
+def is_foreign(site: Site) -> bool:
+    """Tell whether the environment is somebody else's work, which an installation leaves as it is."""
+    if site.stamp.exists():
+        return False
+    environment = read_environment(site.venv)
+    return environment is not None and "torch" in environment.packages
+
+
+def uv_settings(site: Site) -> dict[str, str]:
+    """Return the environment in which uv works for this site."""
+    return uv_environment(site.paths.cache / "wheels", offline=site.offline)
+
+
+def _is_made(site: Site) -> bool:
+    return environment_python(site.venv).exists() and (site.venv / "pyvenv.cfg").is_file() and site.stamp.exists()
+
+
+def _make(site: Site) -> None:
+    python = provide_python(site)
+    # A folder without a working interpreter holds nothing worth keeping, and uv does not write over it by itself.
+    words = [uv_command(), "venv", "--no-project", "--clear", "--python", str(python.executable), str(site.venv)]
+    done = site.follow(words, env=uv_settings(site))
+    if not done.ok:
+        raise _failed(site, "environment", done.stdout)
+    site.add_to_stamp(python=python.version)
+
+
+def provide_python(site: Site) -> Interpreter:
+    """Find a Python that the WebUI runs on, or have uv bring one. Raises SDL-PYTHON-MISSING, SDL-PYTHON-NAMED."""
+    versions = site.recipe.pythons
+    found = find_python(versions, site.settings.python)
+    if found is not None:
+        return found
+    environment = {**uv_settings(site), "UV_PYTHON_INSTALL_DIR": str(site.paths.data / "python")}
+    for version in versions:
+        if (known := find_provided_python(version, environment)) is not None:
+            return known
+    answers = []
+    for source in site.mirrors.pythons:
+        words = [uv_command(), "python", "install", "--no-bin", "--mirror", source, versions[0]]
+        done = site.follow(words, env=environment)
+        provided = find_provided_python(versions[0], environment) if done.ok else None
+        if provided is not None:
+            return provided
+        answers.append(f"{source}: {_last_line(done.stdout)}")
+    raise SdLauncherError("SDL-PYTHON-MISSING", versions=" or ".join(versions), evidence="; ".join(answers))
+
+
+def _has_torch(site: Site) -> bool:
+    stamp = site.read_stamp()
+    if "torch" not in stamp:
+        return False
+    packages = _packages(site)
+    return all(packages.get(name) == version for name, version in stamp["torch"]["packages"].items())
+
+
+def _install_torch(site: Site) -> None:
+    from sdlauncher.setup.configure import plan_for
+
+    plan = plan_for(site.hardware(), site.settings)
+    torch = plan.torch
+    source, label = _choose_torch_source(site, torch.version.partition("+")[0], torch.channel)
+    words = [*_install_words(site), *_held_back(site)]
+    if label:
+        words += ["--index", source, "--index-strategy", "unsafe-best-match"]
+    versions = {"torch": torch.version, "torchvision": torch.torchvision}
+    wanted = [f"{name}=={version.partition('+')[0]}{label}" for name, version in versions.items() if version]
+    if torch.xformers:
+        wanted.append(_xformers(torch.xformers))
+    done = site.follow([*words, *wanted], env=uv_settings(site))
+    if not done.ok:
+        raise _failed(site, "torch", done.stdout)
+    packages = _packages(site)
+    names = [name for name in ("torch", "torchvision", "xformers") if name in packages]
+    site.add_to_stamp(
+        torch={"channel": torch.channel, "source": source, "packages": {name: packages[name] for name in names}}
+    )
+
+
+def _xformers(planned: str) -> str:
+    # Planned as a version or as pip's words, which can name an index as well.
+    word = shlex.split(planned)[0]
+    return word if word.startswith("xformers") else f"xformers=={word}"
+
+
+def _choose_torch_source(site: Site, version: str, channel: str) -> tuple[str, str]:
+    """Return an index for torch and the local version that its wheels carry there ("" in the package index).
+
+    Raises SDL-TORCH-UNREACHABLE with what each source answered.
+    """
+    from sdlauncher.machine.download import probe
+
+    answers: list[str] = []
+    for source in site.mirrors.torch:
+        if source == FROM_PACKAGES:
+            if same_build(version, channel, SYSTEM):
+                if answers:
+                    site.say("install-torch-packages", version=version, channel=channel, evidence="; ".join(answers))
+                return site.mirrors.packages[0], ""
+            answers.append(f"the package index has no torch {version} for {channel}")
+            continue
+        index = f"{source.rstrip('/')}/{channel}"
+        if Path(source).is_dir() or site.offline:
+            return index, f"+{channel}"
+        evidence = probe(f"{index}/torch/", timeout=_PROBE_SECONDS)
+        if evidence is None:
+            return index, f"+{channel}"
+        answers.append(f"{index}: {evidence}")
+    raise SdLauncherError("SDL-TORCH-UNREACHABLE", version=version, channel=channel, evidence="; ".join(answers))
+
+
+def _has_requirements(site: Site) -> bool:
+    stamp = site.read_stamp()
+    if stamp.get("requirements") != _requirements_digest(site):
+        return False
+    installed = _packages(site)
+    return all(normalise(name) in installed for name in stamp.get("packages", ()))
+
+
+def _install_requirements(site: Site) -> None:
+    words = _install_words(site)
+    lock = _lock(site)
+    builds = site.cures.build_constraints
+    if builds:
+        file = site.paths.cache / "constraints" / f"build-{_digest(*builds)}.txt"
+        write_bytes(file, "".join(f"{line}\n" for line in builds).encode())
+        words += ["--build-constraints", str(file)]
+    if lock is not None:
+        words += ["--no-deps", "--require-hashes", "--requirements", str(lock)]
+    else:
+        words += [*_held_back(site), "--requirements", str(site.directory / site.recipe.requirements)]
+        words += [*site.cures.packages, "pip", "wheel"]
+    done = site.follow(words, env=uv_settings(site))
+    if not done.ok:
+        raise _failed(site, "requirements", done.stdout)
+    names = sorted(parse_lock(lock.read_text(encoding="utf-8"))) if lock else sorted(_packages(site))
+    site.add_to_stamp(requirements=_requirements_digest(site), packages=names)
+
+
+def _requirements_digest(site: Site) -> str:
+    """Name what the requirements are: the lock, or the checkout's own file where no lock fits it."""
+    lock = _lock(site)
+    return _digest((lock or site.directory / site.recipe.requirements).read_text(encoding="utf-8"))
+
+
+def _lock(site: Site) -> Path | None:
+    """Return the lock for this checkout: only the release that it was made for has one."""
+    version = str(site.read_stamp().get("python", ""))
+    lock = find_lock(site.recipe, ".".join(version.split(".")[:2]), SYSTEM) if site.recipe.lock else None
+    if lock is None or platform.machine().lower() not in ("x86_64", "amd64"):
+        return None
+    try:
+        asked = (site.directory / site.recipe.requirements).read_bytes()
+    except OSError:
+        return None
+    # The first lines of a lock say for which requirements file it was made (line ends apart).
+    digest = hashlib.sha256(asked.replace(b"\r\n", b"\n")).hexdigest()
+    with lock.open(encoding="utf-8") as stream:
+        return lock if digest in stream.readline() + stream.readline() else None
+
+
+def _is_proved(site: Site) -> bool:
+    stamp = site.read_stamp()
+    return "proof" in stamp and stamp["proof"] == _proof_digest(site)
+
+
+def _proof_digest(site: Site) -> str:
+    """Name what was proved: the interpreter and what we installed for it."""
+    stamp = site.read_stamp()
+    parts = [stamp.get(key) for key in ("python", "torch", "requirements")]
+    return _digest(json.dumps([*parts, site.recipe.proof], sort_keys=True))
+
+
+def _prove(site: Site) -> None:
+    # The same packages out of the same cache on the same machine need no second proof (it costs half a minute).
+    known = site.paths.cache / "proofs" / f"{_proof_digest(site)}.json"
+    if (report := read_json(known)) is None:
+        report = _import_everything(site)
+        write_json(known, report)
+    site.add_to_stamp(proof=_proof_digest(site), device=report.get("device"), cuda=report.get("cuda"))
+
+
+def _import_everything(site: Site) -> dict[str, Any]:
+    names = [*site.recipe.proof, *(["xformers"] if "xformers" in _packages(site) else [])]
+    environment = {**uv_settings(site), "PYTHONDONTWRITEBYTECODE": "", "HF_HUB_OFFLINE": "1"}
+    python = environment_python(site.venv)
+    done = site.follow([str(python), "-I", "-c", _PROOF, json.dumps(names)], env=environment, timeout=900)
+    report = _last_object(done.stdout)
+    if report is None:
+        raise _failed(site, "proof", done.stdout or f"exit status {done.returncode}")
+    if report["failed"]:
+        evidence = "; ".join(f"{name}: {what}" for name, what in report["failed"].items())
+        raise SdLauncherError("SDL-PROOF-FAILED", evidence=evidence, log=site.log)
+    return report
+
+
+def _install_words(site: Site) -> list[str]:
+    words = [uv_command(), "pip", "install", "--python", str(environment_python(site.venv))]
+    first, *others = site.mirrors.packages
+    # The user's own uv configuration counts unless config.toml names another index.
+    if "packages" in site.mirrors.chosen:
+        words += ["--default-index", first]
+        for other in others:
+            words += ["--index", other]
+    return words
+
+
+def _held_back(site: Site) -> list[str]:
+    """Return the constraints for a resolution: the versions of the lock, else the cures' own."""
+    lock = _lock(site)
+    lines = list(site.cures.constraints)
+    if lock is not None:
+        lines += [f"{name}=={version}" for name, version in parse_lock(lock.read_text(encoding="utf-8")).items()]
+    if not lines:
+        return []
+    file = site.paths.cache / "constraints" / f"{_digest(*lines)}.txt"
+    write_bytes(file, "".join(f"{line}\n" for line in lines).encode())
+    return ["--constraints", str(file)]
+
+
+def _packages(site: Site) -> dict[str, str]:
+    environment = read_environment(site.venv)
+    return environment.packages if environment else {}
+
+
+def _failed(site: Site, step: str, output: str) -> SdLauncherError:
+    return SdLauncherError("SDL-STEP-FAILED", step=step, evidence=_last_line(output), log=site.log)
+
+
+def _last_line(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    telling = [line for line in lines if "error" in line.lower() or "×" in line or "╰" in line]
+    return " ".join((telling or lines[-3:] or ["it said nothing"])[-3:])[:600]
+
+
+def _last_object(output: str) -> dict[str, Any] | None:
+    for line in reversed(output.splitlines()):
+        if line.startswith("{"):
+            try:
+                value = json.loads(line)
+            except ValueError:
+                return None
+            return value if isinstance(value, dict) else None
+    return None
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:24]

@@ -1,0 +1,155 @@
+"""What an installation will need of the machine and the network, looked at before anything is fetched, all at once."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import shutil
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from sdlauncher.core.hardware import GIB
+from sdlauncher.core.recipe import Repository
+from sdlauncher.core.verdict import Level, Verdict
+from sdlauncher.errors import SdLauncherError
+from sdlauncher.machine.command import find
+from sdlauncher.machine.git import git, last_words
+from sdlauncher.setup.site import Site
+from sdlauncher.setup.sources import sources_of
+
+_MEMORY_WISH: Final = 12 * GIB
+_PATIENCE: Final = 15.0
+_HOST_TROUBLE: Final = re.compile(r"Could not resolve host: \S+|Failed to connect to \S+")
+
+
+def look_ahead(site: Site, *, wanted: tuple[Repository, ...], packages: bool) -> tuple[Verdict, ...]:
+    """Return everything that stands against an installation (errors) or may hinder the WebUI later (warnings).
+
+    `wanted` are the repositories still to be fetched; `packages` tells whether Python packages are. Network questions
+    are asked at the same time; each is given up after 15 s.
+    """
+    found: list[Verdict] = [*_machine(site, packages=packages)]
+    if not site.offline:
+        found += _network(site, wanted, packages=packages)
+    return tuple(found)
+
+
+def refuse(found: tuple[Verdict, ...]) -> None:
+    """Raise SDL-PREFLIGHT with every error at once, if there is one."""
+    errors = [SdLauncherError(verdict.code, **verdict.facts) for verdict in found if verdict.level is Level.ERROR]
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        texts = [error.describe() for error in errors]
+        evidence = "; ".join(text.sentence for text in texts)
+        remedy = "; ".join(dict.fromkeys(text.hint for text in texts))
+        raise SdLauncherError("SDL-PREFLIGHT", count=len(errors), evidence=evidence, remedy=remedy)
+
+
+def _machine(site: Site, *, packages: bool) -> list[Verdict]:
+    found: list[Verdict] = []
+    if find("git") is None:
+        found.append(Verdict("SDL-GIT-MISSING", Level.ERROR))
+    folder = _existing(site.directory)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        found.append(Verdict("SDL-FILE-WRITE", Level.ERROR, {"path": folder, "evidence": "no permission to write"}))
+    if packages:
+        found += _disk(site, folder)
+    memory = site.hardware().host.memory_total
+    if memory < _MEMORY_WISH:
+        found.append(Verdict("SDL-PRE-MEMORY", Level.WARNING, {"gib": f"{memory / GIB:.1f}"}))
+    if sys.platform == "linux":
+        missing = [name for name in site.recipe.libraries if not _loads(name)]
+        if missing:
+            found.append(Verdict("SDL-PRE-LIBRARY", Level.WARNING, {"names": ", ".join(missing)}))
+    return found
+
+
+def _disk(site: Site, folder: Path) -> list[Verdict]:
+    # The downloads stay in the cache, a third of the whole; hard links make the environment out of them for nothing
+    # where both lie on one disk.
+    cache = _existing(site.paths.cache)
+    need = site.recipe.disk_gib * GIB
+    if cache.stat().st_dev == folder.stat().st_dev:
+        shares = [(folder, need)]
+    else:
+        shares = [(folder, need * 0.65), (cache, need * 0.35)]
+    return [
+        Verdict("SDL-DISK-FULL", Level.ERROR, {"path": place, "free": f"{free:.1f}", "need": f"{share / GIB:.1f}"})
+        for place, share in shares
+        if (free := shutil.disk_usage(place).free / GIB) < share / GIB
+    ]
+
+
+def _network(site: Site, wanted: tuple[Repository, ...], *, packages: bool) -> list[Verdict]:
+    found: list[Verdict] = []
+    unreachable: dict[str, list[str]] = {}
+
+    def ask_git(repository: Repository) -> None:
+        answers = []
+        for source in sources_of(site, repository):
+            evidence = _git_answer(source)
+            if evidence is None:
+                return
+            answers.append(f"{source}: {evidence}")
+        what = repository.url.removesuffix(".git").rsplit("/", 1)[-1]
+        unreachable.setdefault(_host_trouble(answers) or "; ".join(answers), []).append(what)
+
+    def ask_index() -> None:
+        from sdlauncher.machine.download import probe
+
+        index = site.mirrors.packages[0]
+        if Path(index).is_dir() or index.startswith("file:"):
+            return
+        evidence = probe(f"{index.rstrip('/')}/pip/", timeout=_PATIENCE)
+        if evidence is not None:
+            found.append(Verdict("SDL-INDEX-UNREACHABLE", Level.ERROR, {"index": index, "evidence": evidence}))
+
+    questions: list[Callable[[], None]] = [partial(ask_git, repository) for repository in wanted]
+    if packages:
+        questions.append(ask_index)
+    threads = [threading.Thread(target=question, daemon=True) for question in questions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for evidence, names in sorted(unreachable.items()):
+        facts = {"what": ", ".join(sorted(names)), "evidence": evidence}
+        found.append(Verdict("SDL-SOURCES-EXHAUSTED", Level.ERROR, facts))
+    return found
+
+
+def _host_trouble(answers: list[str]) -> str | None:
+    """Return the one trouble that all sources share, if it is their host's: said once instead of once a repository."""
+    troubles = [_HOST_TROUBLE.search(answer) for answer in answers]
+    named = {trouble[0] if trouble else "" for trouble in troubles}
+    return named.pop() if len(named) == 1 and named != {""} else None
+
+
+def _git_answer(source: str) -> str | None:
+    if Path(source).is_dir():
+        return None
+    if source.startswith("/"):
+        return "there is no such folder"
+    try:
+        done = git(None, "ls-remote", "--quiet", source, "HEAD", timeout=_PATIENCE)
+    except SdLauncherError as error:
+        return str(error)
+    return None if done.ok else last_words(done)
+
+
+def _existing(path: Path) -> Path:
+    return next((place for place in (path, *path.parents) if place.exists()), Path("/"))
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
