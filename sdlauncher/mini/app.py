@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from sdlauncher.mini.api import choose_endpoints
-from sdlauncher.mini.endpoints import make_route, read_credentials
+from sdlauncher.mini.endpoints import make_basic_guard, make_route, read_credentials
 from sdlauncher.mini.log import say
 from sdlauncher.mini.openapi import write_document
 from sdlauncher.mini.page import INTERNAL, make_docs_route, make_page_routes
@@ -48,13 +48,13 @@ class Door:
             # What kills the real one, seconds after it has answered: its API is middleware, and that comes too late.
             raise RuntimeError("Cannot add middleware after an application has started")
         endpoints = choose_endpoints(studio)
-        credentials = read_credentials(studio.flags.api_auth)
+        guard = make_basic_guard(read_credentials(studio.flags.api_auth))
         # An extension's endpoints (Lora) know nothing of the API's password.
         routes: list[BaseRoute] = [
-            make_route(endpoint, studio, None if "lora" in endpoint.path else credentials) for endpoint in endpoints
+            make_route(endpoint, studio, None if "lora" in endpoint.path else guard) for endpoint in endpoints
         ]
         internal = () if studio.flags.nowebui else INTERNAL
-        routes += [make_route(endpoint, studio, None) for endpoint in internal]
+        routes += [make_route(endpoint, studio) for endpoint in internal]
         pages = [] if studio.flags.nowebui else _page_routes(studio)
         self._app = _make_app(studio, [*routes, *pages, make_docs_route(), _document_route([*endpoints, *internal])])
 

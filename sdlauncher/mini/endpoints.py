@@ -47,15 +47,18 @@ class Endpoint:
     media: str = "application/json"  # what it answers
 
 
-def make_route(endpoint: Endpoint, studio: Studio, credentials: dict[str, str] | None) -> Route:
-    """Give the route that serves an endpoint; with credentials, only to those who have them."""
+Guard = Callable[[Request], None]
+
+
+def make_route(endpoint: Endpoint, studio: Studio, guard: Guard | None = None) -> Route:
+    """Give the route that serves an endpoint; a guard raises ApiError for those who may not have it."""
 
     async def serve(request: Request) -> Response:
         if request.method != endpoint.method:
             return JSONResponse({"detail": "Method Not Allowed"}, 405, {"allow": endpoint.method})
         try:
-            if credentials is not None:
-                check_credentials(request, credentials)
+            if guard is not None:
+                guard(request)
             query = read_query(endpoint.query, request.query_params)
             form, given = await _read_body(endpoint, request)
             call = Call(studio, form, given, query, request)
@@ -98,8 +101,12 @@ async def _read_body(endpoint: Endpoint, request: Request) -> tuple[dict[str, An
     return form, frozenset(value if isinstance(value, dict) else ())
 
 
-def check_credentials(request: Request, credentials: dict[str, str]) -> None:
-    """Check HTTP Basic credentials. Raises ApiError with 401."""
+def make_basic_guard(users: dict[str, str] | None) -> Guard | None:
+    """Give the guard that asks for HTTP Basic credentials, if there are users."""
+    return None if users is None else lambda request: _check_credentials(request, users)
+
+
+def _check_credentials(request: Request, credentials: dict[str, str]) -> None:
     scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "basic":
         raise ApiError(401, "Not authenticated")

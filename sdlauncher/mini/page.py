@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import platform
 import secrets
 import sys
 import threading
-from html import escape
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -17,13 +17,24 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from sdlauncher.mini import VERSION
-from sdlauncher.mini.endpoints import Call, Endpoint
+from sdlauncher.mini.api import ENDPOINTS
+from sdlauncher.mini.endpoints import Call, Endpoint, make_route
 from sdlauncher.mini.failures import ApiError
 from sdlauncher.mini.studio import Studio
 
 _STATIC: Final = Path(__file__).parent / "static"
 _COOKIE: Final = "access-token"
 _APP_ID: Final = secrets.randbits(63)
+_CONFIG: Final = {"version": "3.41.2", "mode": "blocks", "title": "Mini WebUI", "components": []}
+_QUEUE: Final = {
+    "msg": "estimation",
+    "rank": None,
+    "queue_size": 0,
+    "avg_event_process_time": 0.0,
+    "avg_event_concurrent_process_time": None,
+    "rank_eta": None,
+    "queue_eta": 1.0,
+}
 
 
 def _internal_progress(call: Call) -> Any:
@@ -71,6 +82,35 @@ INTERNAL: Final = (
 )
 
 
+def _offer(call: Call) -> Any:
+    from sdlauncher.mini.drawing import SAMPLERS, SCHEDULERS
+
+    loaded = call.studio.loaded
+    return {
+        "model": loaded.model_name if loaded else None,
+        "samplers": [sampler.name for sampler in SAMPLERS],
+        "schedulers": [scheduler.label for scheduler in SCHEDULERS],
+    }
+
+
+_OPEN: Final = (
+    Endpoint("GET", "/app_id", lambda _: {"app_id": _APP_ID}),
+    Endpoint("GET", "/startup-events", lambda _: False),
+)
+
+# What the page itself asks: it works without --api, and asks for the page's login rather than the API's password.
+_GUARDED: Final = (
+    Endpoint("GET", "/config", lambda _: _CONFIG),
+    Endpoint("GET", "/queue/status", lambda _: _QUEUE),
+    Endpoint("GET", "/page/offer", _offer, waits=True),
+    *(
+        dataclasses.replace(endpoint, path=endpoint.path.replace("/sdapi/v1", "/page"))
+        for endpoint in ENDPOINTS
+        if endpoint.path.rpartition("/")[2] in ("txt2img", "progress", "interrupt")
+    ),
+)
+
+
 def make_page_routes(studio: Studio, users: dict[str, str] | None) -> list[Route]:
     """Give the routes of the page; with users, what belongs to it asks for a login, and nothing else does."""
     sessions: set[str] = set()
@@ -78,29 +118,13 @@ def make_page_routes(studio: Studio, users: dict[str, str] | None) -> list[Route
     def is_let_in(request: Request) -> bool:
         return users is None or request.cookies.get(_COOKIE) in sessions
 
+    def guard(request: Request) -> None:
+        if not is_let_in(request):
+            raise ApiError(401, "Not authenticated")
+
     async def page(request: Request) -> Response:
         name = "page.html" if is_let_in(request) else "login.html"
         return HTMLResponse((_STATIC / name).read_text("utf-8"))
-
-    async def config(request: Request) -> Response:
-        if not is_let_in(request):
-            return JSONResponse(ApiError(401, "Not authenticated").as_body(), 401)
-        return JSONResponse({"version": "3.41.2", "mode": "blocks", "title": "Mini WebUI", "components": []})
-
-    async def queue_status(request: Request) -> Response:
-        if not is_let_in(request):
-            return JSONResponse(ApiError(401, "Not authenticated").as_body(), 401)
-        return JSONResponse(
-            {
-                "msg": "estimation",
-                "rank": None,
-                "queue_size": 0,
-                "avg_event_process_time": 0.0,
-                "avg_event_concurrent_process_time": None,
-                "rank_eta": None,
-                "queue_eta": 1.0,
-            }
-        )
 
     async def login(request: Request) -> Response:
         form = {name: values[0] for name, values in parse_qs((await request.body()).decode("utf-8", "replace")).items()}
@@ -114,12 +138,6 @@ def make_page_routes(studio: Studio, users: dict[str, str] | None) -> list[Route
         answer.set_cookie(_COOKIE, token, httponly=True, samesite="lax")
         return answer
 
-    async def app_id(_: Request) -> Response:
-        return JSONResponse({"app_id": _APP_ID})
-
-    async def startup_events(_: Request) -> Response:
-        return JSONResponse(False)
-
     async def robots(_: Request) -> Response:
         return PlainTextResponse("User-agent: *\nDisallow: /")
 
@@ -129,12 +147,10 @@ def make_page_routes(studio: Studio, users: dict[str, str] | None) -> list[Route
     return [
         Route("/", page, methods=["GET"]),
         Route("/login", login, methods=["POST"]),
-        Route("/config", config),
-        Route("/queue/status", queue_status),
-        Route("/app_id", app_id),
-        Route("/startup-events", startup_events),
         Route("/robots.txt", robots),
         Route("/favicon.ico", icon),
+        *(make_route(endpoint, studio) for endpoint in _OPEN),
+        *(make_route(endpoint, studio, guard) for endpoint in _GUARDED),
     ]
 
 
@@ -142,7 +158,6 @@ def make_docs_route() -> Route:
     """Give the route of the documentation page, which needs no network."""
 
     async def docs(_: Request) -> Response:
-        title = escape("Mini WebUI - API")
-        return HTMLResponse((_STATIC / "docs.html").read_text("utf-8").replace("@@TITLE@@", title))
+        return HTMLResponse((_STATIC / "docs.html").read_text("utf-8"))
 
     return Route("/docs", docs)
