@@ -46,6 +46,7 @@ def load_dialect(webui: str) -> Dialect:
         prefers_xformers=table["planning"]["prefers_xformers"],
         needs_torch=table["planning"].get("needs_torch", True),
         downloads_model=table["planning"].get("downloads_model", False),
+        bare_torch_command=table["planning"].get("bare_torch_command", False),
         secret_file=secrets["file"],
         secret_argument=secrets.get("argument", ""),
         torch=tuple(read_torch_rule(row) for row in table.get("torch", ())),

@@ -16,6 +16,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "gpu": ("machine", "Show the NVIDIA driver and GPUs, or why they cannot be seen."),
     "plan": ("setup", "Show the flags, environment and torch for this GPU, with reasons."),
     "configure": ("setup", "Write webui-user.sh and webui-user.bat."),
+    "flags": ("setup", "Ask whether a WebUI would take some flags."),
     "install": ("install", "Install a WebUI, or go on where an interrupted installation stopped."),
     "adopt": ("install", "Take an existing checkout as an instance."),
     "start": ("supervise", "Start the WebUI under its supervisor."),

@@ -6,9 +6,12 @@ from typing import Any
 
 from sdlauncher import messages
 from sdlauncher.cli.output import Report, language, say
+from sdlauncher.cli.table import render_table
 from sdlauncher.core.exposure import SECRET_FLAGS
+from sdlauncher.core.flags import FlagCheck
 from sdlauncher.core.launch import Flag, LaunchPlan, Reason
 from sdlauncher.core.verdict import Verdict
+from sdlauncher.errors import SdLauncherError
 from sdlauncher.setup.commands import Configured
 from sdlauncher.setup.configure import Written
 
@@ -77,6 +80,18 @@ def show_written(done: Configured) -> Report:
 def show_undone(written: Written) -> Report:
     """Report what `configure --undo` took out."""
     return Report(_files_data(written), lambda: _files_text(written))
+
+
+def show_checks(webui: str, checks: tuple[FlagCheck, ...]) -> Report:
+    """Report the answers of `flags check`; it fails if the WebUI would not start."""
+    rows = [
+        {"flag": check.flag, "status": check.status, "suggestion": check.suggestion, "reason": _say(check.reason)}
+        for check in checks
+    ]
+    fatal = [check.flag for check in checks if check.is_fatal]
+    failure = SdLauncherError("SDL-FLAGS-REJECTED", webui=webui, flags=" ".join(fatal)) if fatal else None
+    table = [(row["flag"], row["status"], row["reason"]) for row in rows]
+    return Report({"webui": webui, "results": rows}, lambda: render_table(table), failure)
 
 
 def _files_data(written: Written) -> dict[str, Any]:

@@ -84,3 +84,30 @@ def configure_command(  # noqa: PLR0917
         return show_undone(undo_instance(instance, spoken, dry_run=dry_run))
     change = Change(to_set, to_unset, force=force, dry_run=dry_run)
     return show_written(configure_instance(instance, spoken, change))
+
+
+@click.group("flags", short_help="Would a WebUI take these flags?")
+def flags_command() -> None:
+    """Ask what a WebUI's parsers would say, without starting it."""
+
+
+@command(
+    "flags check",
+    short_help="Accepted, ignored, rejected or unknown?",
+    context_settings={"ignore_unknown_options": True},
+)
+@webui_option
+@dir_option
+@click.argument("args", nargs=-1, type=click.UNPROCESSED, metavar="-- ARGS...")
+def _check_command(instance: str, webui: str | None, directory: str | None, args: tuple[str, ...]) -> Report:
+    """Say for each argument whether the WebUI would take it, and what does the same on this fork.
+
+    With --dir (or an instance that has a checkout) the parsers of that very checkout and of its extensions are read.
+    """
+    from sdlauncher.cli.planned import show_checks
+    from sdlauncher.setup.commands import check_instance
+
+    return show_checks(*check_instance(instance, {"webui": webui, "dir": directory}, args))
+
+
+flags_command.add_command(_check_command, "check")

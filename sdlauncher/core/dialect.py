@@ -37,6 +37,7 @@ class Dialect:
 
     `secret_file` takes the path of a file of `user:password` lines; `secret_argument` takes the words themselves and
     is empty where the file protects the API too. `reversed_scripts`: webui-user.sh starts webui.sh, not the other way.
+    `bare_torch_command`: TORCH_COMMAND is what follows `pip install`.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Dialect:
     prefers_xformers: bool
     needs_torch: bool
     downloads_model: bool
+    bare_torch_command: bool
     secret_file: str
     secret_argument: str
     torch: tuple[TorchRule, ...]

@@ -8,7 +8,7 @@ from typing import Final
 from sdlauncher.core.device import Device
 from sdlauncher.core.dialect import Tables
 from sdlauncher.core.hardware import Gpu, Host
-from sdlauncher.core.launch import YOURS_IN_FILE, EnvVar, Reason
+from sdlauncher.core.launch import YOURS_IN_FILE, YOURS_IN_SETTINGS, EnvVar, Reason
 from sdlauncher.core.rules import Situation, choose_tier
 from sdlauncher.core.settings import Settings
 from sdlauncher.core.wishes import Yours, group_words, name_of
@@ -33,11 +33,11 @@ def choose_environment(
     What the user's file sets outside our block comes first and as it is; then ours; settings win over ours.
     """
     file = Reason(YOURS_IN_FILE, {"place": yours.place})
-    setting = Reason("SDL-WHY-YOURS", {"place": settings.places.get("env", "config.toml")})
+    setting = Reason(YOURS_IN_SETTINGS, {"place": settings.places.get("env", "config.toml")})
     chosen = {name: EnvVar(name, value, file) for name, value in yours.env.items()}
     ours = [
         *_choose_gpu_variables(device),
-        *_choose_torch_variables(device, words),
+        *_choose_torch_variables(tables, device, words),
         *_choose_rows(host, settings, tables, device),
         *_choose_proxy(inherited),
     ]
@@ -64,10 +64,12 @@ def _choose_gpu_variables(device: Device) -> list[EnvVar]:
     return [EnvVar("CUDA_VISIBLE_DEVICES", device.gpu.uuid, Reason("SDL-WHY-VISIBLE", facts))]
 
 
-def _choose_torch_variables(device: Device, words: Sequence[str]) -> list[EnvVar]:
+def _choose_torch_variables(tables: Tables, device: Device, words: Sequence[str]) -> list[EnvVar]:
     variables = []
-    if device.torch.command:
-        variables.append(EnvVar("TORCH_COMMAND", device.torch.command, Reason("SDL-WHY-TORCH-COMMAND")))
+    if command := device.torch.command:
+        if tables.dialect.bare_torch_command:
+            command = command.removeprefix("pip install ")
+        variables.append(EnvVar("TORCH_COMMAND", command, Reason("SDL-WHY-TORCH-COMMAND")))
     named = {name_of(group) for group in group_words(words)}
     if device.torch.xformers and named.intersection(_XFORMERS):
         facts = {"version": device.torch.version, "channel": device.torch.channel}
@@ -101,7 +103,7 @@ def _choose_proxy(inherited: Mapping[str, str]) -> list[EnvVar]:
 def _choose_python(host: Host, settings: Settings, tables: Tables) -> list[EnvVar]:
     if settings.python is None:
         return []
-    reason = Reason("SDL-WHY-YOURS", {"place": settings.places.get("python", "config.toml")})
+    reason = Reason(YOURS_IN_SETTINGS, {"place": settings.places.get("python", "config.toml")})
     if host.system != "windows":
         return [EnvVar(tables.dialect.python_variable, settings.python, reason)]
     # webui.bat runs %PYTHON% as it stands, so a path with spaces must bring its own quotes.

@@ -22,6 +22,7 @@ class Reason:
 
 # The reason of what the user's own webui-user file sets outside our block: shown, and never written a second time.
 YOURS_IN_FILE: Final = "SDL-WHY-YOURS-FILE"
+YOURS_IN_SETTINGS: Final = "SDL-WHY-YOURS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,11 @@ class Flag:
     def name(self) -> str:
         """The option alone, e.g. `--port`."""
         return self.argv[0].partition("=")[0]
+
+    @property
+    def is_users(self) -> bool:
+        """Whether the user asked for it in so many words."""
+        return self.reason.code in (YOURS_IN_FILE, YOURS_IN_SETTINGS)
 
     @classmethod
     def of(cls, *words: str, reason: Reason) -> Flag:

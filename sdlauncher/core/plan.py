@@ -10,7 +10,7 @@ from sdlauncher.core.dialect import Tables
 from sdlauncher.core.environment import choose_environment
 from sdlauncher.core.exposure import SECRET_FLAGS, Exposure, find_exposure, judge_exposure
 from sdlauncher.core.hardware import Hardware
-from sdlauncher.core.launch import YOURS_IN_FILE, Flag, LaunchPlan, PythonChoice, Reason
+from sdlauncher.core.launch import YOURS_IN_FILE, YOURS_IN_SETTINGS, Flag, LaunchPlan, PythonChoice, Reason
 from sdlauncher.core.rules import Rule, Situation, choose, choose_tier
 from sdlauncher.core.settings import Settings
 from sdlauncher.core.verdict import Level, Verdict
@@ -137,7 +137,7 @@ def _begin(hardware: Hardware, settings: Settings, tables: Tables, yours: Yours)
         if flag.name in unset:
             raise SdLauncherError("SDL-UNSET-YOURS", flag=flag.name, place=yours.place)
     place = settings.places.get("flags", "config.toml")
-    wished = tuple(flag for flag in read_texts(settings.flags, Reason("SDL-WHY-YOURS", {"place": place}))
+    wished = tuple(flag for flag in read_texts(settings.flags, Reason(YOURS_IN_SETTINGS, {"place": place}))
                    if flag.name not in unset)  # fmt: skip
     for flag in wished:
         if flag.name in SECRET_FLAGS:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sdlauncher.core.exposure import SECRET_FLAGS
+from sdlauncher.core.flags import FlagCheck
 from sdlauncher.core.hardware import Hardware
 from sdlauncher.core.launch import LaunchPlan
 from sdlauncher.core.quoting import join_words, split_words
@@ -22,6 +23,7 @@ from sdlauncher.machine.credentials import (
 )
 from sdlauncher.machine.paths import Paths, locate_paths
 from sdlauncher.machine.settings import checkout_of, read_settings, recall, remember
+from sdlauncher.setup.checkout_flags import check_flags
 from sdlauncher.setup.configure import Written, configure, plan_for, undo
 
 
@@ -55,7 +57,7 @@ def plan_instance(instance: str, spoken: Mapping[str, Any], described: str | Non
 
         return plan_for(read_hardware(Path(described)), settings, environment={}, paths=paths)
     checkout = checkout_of(paths, settings)
-    return plan_for(_detect(), settings, checkout=checkout if checkout.is_dir() else None, paths=paths)
+    return plan_for(_detect(), settings, checkout=checkout if checkout.is_dir() else None, paths=paths, force=True)
 
 
 def configure_instance(
@@ -73,7 +75,7 @@ def configure_instance(
     checkout = checkout_of(paths, settings)
     if not checkout.is_dir():
         raise SdLauncherError("SDL-CHECKOUT-ABSENT", path=checkout, webui=settings.webui_name)
-    plan = plan_for(hardware or _detect(), settings, checkout=checkout, paths=paths)
+    plan = plan_for(hardware or _detect(), settings, checkout=checkout, paths=paths, force=change.force)
     written = configure(checkout, plan, settings, dry_run=True)
     if change.dry_run:
         return Configured(checkout, plan, written, is_dry_run=True)
@@ -135,6 +137,20 @@ def undo_instance(instance: str, spoken: Mapping[str, Any], *, dry_run: bool) ->
     if not checkout.is_dir():
         raise SdLauncherError("SDL-CHECKOUT-ABSENT", path=checkout, webui=settings.webui_name)
     return undo(checkout, settings.webui_name, dry_run=dry_run)
+
+
+def check_instance(
+    instance: str, spoken: Mapping[str, Any], args: tuple[str, ...]
+) -> tuple[str, tuple[FlagCheck, ...]]:
+    """Check arguments against an instance's checkout, or against the catalog where it has none or a WebUI was named."""
+    paths = locate_paths()
+    settings = read_settings(paths, instance, spoken)
+    checkout = checkout_of(paths, settings)
+    if spoken.get("dir") is not None and not checkout.is_dir():
+        raise SdLauncherError("SDL-CHECKOUT-ABSENT", path=checkout, webui=settings.webui_name)
+    in_catalog = spoken.get("webui") is not None and spoken.get("dir") is None
+    found = None if in_catalog or not checkout.is_dir() else checkout
+    return settings.webui_name, check_flags(args, checkout=found, webui=settings.webui_name)
 
 
 def _detect() -> Hardware:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -13,15 +13,17 @@ from sdlauncher.catalog import load_webui
 from sdlauncher.catalog.planning import load_dialect, load_tables
 from sdlauncher.core.assignments import read_yours
 from sdlauncher.core.hardware import Hardware
-from sdlauncher.core.launch import LaunchPlan
+from sdlauncher.core.launch import Flag, LaunchPlan, Reason
 from sdlauncher.core.plan import make_plan
 from sdlauncher.core.script import Script, find_block, put_block, render_block, take_out_block
 from sdlauncher.core.settings import Settings
+from sdlauncher.core.verdict import Level, Verdict
 from sdlauncher.core.wishes import NOTHING_YOURS, Yours
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.files import write_bytes
 from sdlauncher.machine.paths import Paths, locate_paths
 from sdlauncher.machine.templates import read_template
+from sdlauncher.setup.checkout_flags import check_flags
 
 # What the file was before our block first came into it.
 BACKUP_SUFFIX: Final = ".before-sdlauncher"
@@ -86,10 +88,13 @@ def plan_for(
     checkout: Path | None = None,
     environment: Mapping[str, str] | None = None,
     paths: Paths | None = None,
+    force: bool = False,
 ) -> LaunchPlan:
     """Plan for an instance on some hardware, with what the user's own lines in `checkout` say.
 
-    `environment` is what the WebUI would inherit, by default ours. Raises what `make_plan` raises.
+    With a checkout, its parsers have the last word: of our flags those that it would not take are left out, and one
+    of the user's raises SDL-FLAGS-REFUSED unless `force`. `environment` is what the WebUI would inherit, by default
+    ours. Raises what `make_plan` raises.
     """
     inherited = os.environ if environment is None else environment
     webui = load_webui(settings.webui_name)
@@ -100,7 +105,32 @@ def plan_for(
     # The WebUI splits its arguments as POSIX does, where a backslash would vanish.
     credentials = files.credentials.as_posix()
     tables = load_tables(settings.webui_name)
-    return make_plan(hardware, settings, webui, tables, yours=yours, environment=inherited, credentials=credentials)
+    plan = make_plan(hardware, settings, webui, tables, yours=yours, environment=inherited, credentials=credentials)
+    if checkout is None:
+        return plan
+    return _fit_to_checkout(plan, checkout, force=force or "IGNORE_CMD_ARGS_ERRORS" in inherited)
+
+
+def _fit_to_checkout(plan: LaunchPlan, checkout: Path, *, force: bool) -> LaunchPlan:
+    answers = {check.flag: check for check in check_flags(plan.arguments, checkout=checkout, webui=plan.webui)}
+    kept: list[Flag] = []
+    left_out: list[Flag] = []
+    warnings: list[Verdict] = []
+    for flag in plan.flags:
+        check = answers.get(flag.name) or next((answers[word] for word in flag.argv if word in answers), None)
+        if check is None or not check.is_fatal:
+            kept.append(flag)
+        elif not flag.is_users:
+            left_out.append(Flag(flag.text, Reason("SDL-FLAG-NOT-IN-CHECKOUT", {"flag": flag.name})))
+        elif force:
+            kept.append(flag)
+            warnings.append(Verdict("SDL-FLAG-WOULD-FAIL", Level.WARNING, {"flag": flag.name}))
+        else:
+            remedy = check.suggestion or "-"
+            raise SdLauncherError("SDL-FLAGS-REFUSED", flag=flag.name, webui=plan.webui, instead=remedy)
+    if not left_out and not warnings:
+        return plan
+    return replace(plan, flags=tuple(kept), dropped=(*plan.dropped, *left_out), warnings=(*plan.warnings, *warnings))
 
 
 def read_own_lines(checkout: Path, webui: str, system: str, environment: Mapping[str, str]) -> Yours:
