@@ -193,6 +193,8 @@ def patience(crashes: int, chance: float, policy: Policy) -> float:
 def _start(status: Status, now: float, policy: Policy) -> Step:
     if status.state is State.STOPPING and status.after is not After.STOPPED:
         return status._replace(after=After.RESTART, crashes=()), Action.NOTHING
+    if status.state is State.RUNNING and status.draining is not None:
+        return status._replace(draining=None, deadline=None), Action.NOTHING
     if status.state in LIVE:
         return status, Action.NOTHING
     return _spawn(Status(cause=status.cause), now, policy)

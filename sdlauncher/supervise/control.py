@@ -6,21 +6,23 @@ import os
 import secrets
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from typing import Any
 
 from sdlauncher.core.process import ProcessId
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine import process
-from sdlauncher.machine.files import write_json
+from sdlauncher.machine.files import turn, write_json
 from sdlauncher.machine.paths import InstancePaths
 from sdlauncher.machine.ports import require_free_port
 from sdlauncher.supervise import daemon
 from sdlauncher.supervise.record import Folder, read_record
 from sdlauncher.supervise.spec import LaunchSpec, write_spec
-from sdlauncher.supervise.status import LIVE, MARGIN, Status, listen, living_tree, read_status, spawn_daemon, status_of
+from sdlauncher.supervise.status import MARGIN, Status, listen, living_tree, read_status, spawn_daemon, status_of
 
 __all__ = ["Status", "failure", "hand_over", "read_status", "restart", "start", "stop", "wait_ready"]
 
+Told = Generator[dict[str, Any] | None, None, None]
 Listen = Callable[[Status], None]
 
 
@@ -37,15 +39,32 @@ def start(
     Waits until it answers, at most `wait` seconds (None: as long as it makes progress). Raises SDL-PORT-TAKEN before
     anything starts, SDL-START-FAILED with the decisive line of the log, SDL-START-TIMEOUT.
     """
-    now = read_status(files)
-    if now.is_up and now.state != "stopping":
-        if now.state == "running" or not until_ready:
+    told: Told | None = None
+    try:
+        # One command at a time: between the look and the start of a supervisor nobody else may begin one.
+        with turn(files.root / "command.lock"):
+            now = read_status(files)
+            if now.state == "stopping" and now.record.get("after") == "stopped":
+                _wait_over(files, time.monotonic() + float(now.record.get("stop_timeout", 10.0)) + MARGIN)
+                now = read_status(files)
+            if now.is_up:
+                if now.draining == "stopped":
+                    _request(files, "start")
+            else:
+                hand_over(files, spec)
+                told = listen(spawn_daemon(files, "start"))
+                now = _first(files, told)
+        if not until_ready:
             return now
-        return wait_ready(files, wait, on_progress)
-    if now.state == "stopping":
-        _wait_over(files, time.monotonic() + MARGIN)
-    hand_over(files, spec)
-    return _follow(files, "start", wait if until_ready else 30.0, on_progress, until_ready=until_ready)
+        return _follow(files, now, told, wait, on_progress)
+    except KeyboardInterrupt:
+        if told is not None:
+            # Whoever interrupts a start does not want what it would leave behind.
+            stop(files, timeout=2.0)
+        raise
+    finally:
+        if told is not None:
+            told.close()
 
 
 def hand_over(files: InstancePaths, spec: LaunchSpec) -> None:
@@ -93,39 +112,52 @@ def restart(
     return start(files, spec, wait=wait, on_progress=on_progress)
 
 
+def _first(files: InstancePaths, told: Told) -> Status:
+    """Return what a new supervisor says first. Raises SDL-START-FAILED when it says nothing."""
+    deadline = time.monotonic() + MARGIN
+    while time.monotonic() < deadline:
+        record = next(told, {"error": ""})
+        if record is None:
+            continue
+        if "error" in record:
+            raise _silent(files, str(record["error"]))
+        return read_status(files) if "busy" in record else status_of(files, record)
+    raise _silent(files, "")
+
+
 def _follow(
-    files: InstancePaths, mode: str, wait: float | None, on_progress: Listen | None, *, until_ready: bool
+    files: InstancePaths,
+    status: Status,
+    told: Told | None,
+    wait: float | None,
+    on_progress: Listen | None,
 ) -> Status:
+    """Wait until the instance is ready, by what its supervisor tells us or else by its notes."""
     deadline = None if wait is None else time.monotonic() + wait
-    reader = spawn_daemon(files, mode)
-    try:
-        for told in listen(reader, deadline):
-            if "busy" in told:
-                return wait_ready(files, wait, on_progress) if until_ready else read_status(files)
-            if "error" in told:
-                raise SdLauncherError("SDL-START-FAILED", instance=files.name, evidence=told["error"], log=files.log)
-            status = status_of(files, told)
-            if on_progress is not None:
-                on_progress(status)
-            if _decided(files, status, until_ready=until_ready):
-                return status
-    except KeyboardInterrupt:
-        # Whoever interrupts a start does not want what it would leave behind.
-        _withdraw(files)
-        raise
-    finally:
-        os.close(reader)
-    status = read_status(files)
-    if _decided(files, status, until_ready=until_ready):
-        return status
-    raise _timed_out(files, status, wait)
-
-
-def _decided(files: InstancePaths, status: Status, *, until_ready: bool) -> bool:
-    """Whether a start has come to its end. Raises SDL-START-FAILED when that is a bad one."""
-    if status.state in ("fatal", "stopped"):
-        raise failure(files, status)
-    return status.state == "running" or (not until_ready and status.state in LIVE)
+    before: Status | None = None
+    while True:
+        if on_progress is not None and status != before:
+            on_progress(status)
+            before = status
+        if status.state in ("fatal", "stopped"):
+            _wait_over(files, time.monotonic() + MARGIN)
+            raise failure(files, status)
+        if status.state == "running":
+            return status
+        if deadline is not None and time.monotonic() >= deadline:
+            doing = status.doing or status.stage or status.state
+            raise SdLauncherError("SDL-START-TIMEOUT", instance=files.name, seconds=f"{wait or 0:g}", evidence=doing)
+        if told is None:
+            time.sleep(0.05)
+            status = read_status(files)
+            continue
+        try:
+            record = next(told)
+        except StopIteration:
+            told = None
+            status = read_status(files)
+            continue
+        status = status if record is None else status_of(files, record)
 
 
 def failure(files: InstancePaths, status: Status) -> SdLauncherError:
@@ -137,30 +169,17 @@ def failure(files: InstancePaths, status: Status) -> SdLauncherError:
     return SdLauncherError("SDL-START-FAILED", instance=files.name, evidence=evidence, log=files.log)
 
 
-def _timed_out(files: InstancePaths, status: Status, wait: float | None) -> SdLauncherError:
-    if not status.is_up:
-        trouble = files.root / "supervisor.log"
-        words = trouble.read_text(errors="replace").strip().splitlines() if trouble.exists() else []
-        evidence = words[-1] if words else "the supervisor ended without a word"
-        return SdLauncherError("SDL-START-FAILED", instance=files.name, evidence=evidence, log=files.log)
-    doing = status.doing or status.stage or status.state
-    return SdLauncherError("SDL-START-TIMEOUT", instance=files.name, seconds=f"{wait or 0:g}", evidence=doing)
+def _silent(files: InstancePaths, evidence: str) -> SdLauncherError:
+    """Return the error of a supervisor that ended before it could say anything."""
+    trouble = files.root / "supervisor.log"
+    words = trouble.read_text(errors="replace").strip().splitlines() if trouble.exists() else []
+    evidence = evidence or (words[-1] if words else "its supervisor ended without a word")
+    return SdLauncherError("SDL-START-FAILED", instance=files.name, evidence=evidence, log=trouble)
 
 
 def wait_ready(files: InstancePaths, wait: float | None = None, on_progress: Listen | None = None) -> Status:
     """Wait for a start that somebody else has begun; raises what `start` raises."""
-    deadline = None if wait is None else time.monotonic() + wait
-    before: Status | None = None
-    while True:
-        status = read_status(files)
-        if on_progress is not None and status != before:
-            on_progress(status)
-            before = status
-        if _decided(files, status, until_ready=True):
-            return status
-        if deadline is not None and time.monotonic() >= deadline:
-            raise _timed_out(files, status, wait)
-        time.sleep(0.05)
+    return _follow(files, read_status(files), None, wait, on_progress)
 
 
 def _wait_over(files: InstancePaths, deadline: float, on_progress: Listen | None = None) -> Status | None:
@@ -182,6 +201,11 @@ def _wait_over(files: InstancePaths, deadline: float, on_progress: Listen | None
     return read_status(files, adopt=False)
 
 
+def _request(files: InstancePaths, action: str, **how: Any) -> None:
+    write_json(files.request, {"id": secrets.token_hex(8), "action": action, **how}, mode=0o600)
+    process.knock(str(files.root / "control"))
+
+
 def _ask(
     files: InstancePaths,
     now: Status,
@@ -192,15 +216,7 @@ def _ask(
     patience: float | None,
     on_progress: Listen | None,
 ) -> Status:
-    request = {
-        "id": secrets.token_hex(8),
-        "action": action,
-        "drain": drain,
-        "timeout": timeout,
-        "patience": patience,
-    }
-    write_json(files.request, request, mode=0o600)
-    process.knock(str(files.root / "control"))
+    _request(files, action, drain=drain, timeout=timeout, patience=patience)
     grace = timeout if timeout is not None else float(now.record.get("stop_timeout", 10.0))
     waiting = float("inf") if drain and patience is None else grace + (patience or 0.0) + MARGIN
     done = _wait_over(files, time.monotonic() + waiting, on_progress)
@@ -226,9 +242,3 @@ def _end_by_force(files: InstancePaths) -> Status:
         raise SdLauncherError("SDL-STOP-FAILED", instance=files.name, pids=pids)
     daemon.bury(Folder(str(files.root)), record)
     return read_status(files, adopt=False)
-
-
-def _withdraw(files: InstancePaths) -> None:
-    status = read_status(files)
-    if status.is_up:
-        _ask(files, status, "stop", timeout=2.0, drain=False, patience=None, on_progress=None)

@@ -6,7 +6,7 @@ import json
 import os
 import select
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -95,13 +95,12 @@ def living_tree(record: Mapping[str, Any]) -> list[ProcessId]:
 def _adopt(files: InstancePaths, record: Mapping[str, Any]) -> dict[str, Any]:
     """Give a WebUI without a supervisor a new one; correct the record when there is nothing left to supervise."""
     if living_tree(record) and files.launch.exists():
-        reader = spawn_daemon(files, "adopt")
-        try:
-            for told in listen(reader, time.monotonic() + MARGIN):
-                if "state" in told or "busy" in told or "gone" in told:
-                    break
-        finally:
-            os.close(reader)
+        deadline = time.monotonic() + MARGIN
+        told = listen(spawn_daemon(files, "adopt"))
+        for record_or_none in told:
+            if record_or_none is not None or time.monotonic() > deadline:
+                break
+        told.close()
     else:
         daemon.bury(Folder(str(files.root)), dict(record))
     return read_record(str(files.state))
@@ -122,20 +121,21 @@ def spawn_daemon(files: InstancePaths, mode: str) -> int:
     return reader
 
 
-def listen(reader: int, deadline: float | None) -> Iterator[dict[str, Any]]:
-    """Yield what a supervisor tells, one record after the other, until it is silent for good or time is over."""
+def listen(reader: int) -> Generator[dict[str, Any] | None, None, None]:
+    """Yield what a supervisor tells, record by record, until it is gone; None ten times a second meanwhile."""
     rest = b""
     poll = select.poll()
     poll.register(reader, select.POLLIN)
-    while True:
-        left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
-            return
-        if not poll.poll(None if left is None else left * 1000):
-            return
-        piece = os.read(reader, 1 << 16)
-        if not piece:
-            return
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            yield json.loads(line)
+    try:
+        while True:
+            if not poll.poll(100):
+                yield None
+                continue
+            piece = os.read(reader, 1 << 16)
+            if not piece:
+                return
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                yield json.loads(line)
+    finally:
+        os.close(reader)

@@ -194,7 +194,7 @@ class Supervisor:
                 self._changed(before)
         elif self.status.draining is not before.draining:
             self._pulse.hurry()
-            self._event("draining", then=None if self.status.draining is None else self.status.draining.value)
+            self._event("draining", then=self.status.draining.value if self.status.draining else "nothing")
             self._note()
         if action is Action.SPAWN:
             self._launch(before)
@@ -283,7 +283,9 @@ class Supervisor:
         self.answered = identity
         drain, grace, most = bool(request.get("drain")), request.get("timeout"), request.get("patience")
         self._event("asked", action=request.get("action"), drain=drain)
-        if request.get("action") == "stop":
+        if request.get("action") == "start":
+            self._step(Start())
+        elif request.get("action") == "stop":
             self._step(Stop(drain, grace, most))
         elif request.get("action") == "restart":
             self.spec = read_spec(self.folder.launch) or self.spec

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from sdlauncher.machine.files import shared_lock
+from sdlauncher.machine.files import turn
 from sdlauncher.supervise.logs import PIECE, Layout, read_layout
 
 _EVERY = 0.1
@@ -68,23 +69,11 @@ class Stream:
         except FileNotFoundError:
             return 0
 
-    def _still(self) -> _Still:
-        return _Still(self._path)
-
-
-class _Still:
-    """The layout of a log that does not rotate as long as this is held."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = shared_lock(Path(f"{path}.lock"))
-
-    def __enter__(self) -> Layout:
-        self._lock.__enter__()
-        return read_layout(str(self._path))
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.__exit__(None, None, None)
+    @contextmanager
+    def _still(self) -> Iterator[Layout]:
+        """Hold off rotation for the block."""
+        with turn(Path(f"{self._path}.lock"), shared=True):
+            yield read_layout(str(self._path))
 
 
 def follow(stream: Stream, position: int, *, until: Callable[[], bool] = lambda: False) -> Iterator[bytes]:
