@@ -18,6 +18,7 @@ from sdlauncher.supervise.logs import Layout, Segment, read_layout, write_layout
 _KEEP_SIZE, _PUNCH_HOLE, _COLLAPSE_RANGE = 1, 2, 8
 _BLOCK = 1 << 16  # a multiple of every usual block size
 _SPAN = 1 << 20
+_SECTOR = 512
 
 
 def rotate(path: str, *, upto: int, size: int, keep: int) -> None:
@@ -61,14 +62,16 @@ def repair(path: str) -> Layout:
     layout = read_layout(path)
     if not layout.pending:
         return layout
-    number, begin, after = layout.number, layout.start, layout.pending
-    name = f"{path}.{number}"
-    # Is the part that was to be cut off still at the front? Then undo: the copy goes, nothing is lost.
-    if _head(path, begin) == _head(name, 0) and os.path.exists(name):  # noqa: PTH110
-        os.unlink(name)  # noqa: PTH108
-        layout = layout._replace(pending=0)
+    name = f"{path}.{layout.number}"
+    copied, front = _head(name, 0), _head(path, layout.start)
+    if copied and front[: len(copied)] != copied:
+        # The front is not there any more: it was cut off, or became a hole.
+        layout = _finished(layout, layout.pending, collapsed=front[:_SECTOR].strip(b"\0") != b"")
     else:
-        layout = _finished(path, layout, after, collapsed=True)
+        # Nothing was cut off yet: the copy goes, and nothing is lost.
+        if copied:
+            os.unlink(name)  # noqa: PTH108
+        layout = layout._replace(pending=0)
     write_layout(path, layout)
     return layout
 
@@ -91,14 +94,14 @@ def _rotate_once(path: str, layout: Layout, upto: int, size: int, keep: int) -> 
         if keep:
             os.unlink(name)  # noqa: PTH108
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), path)
-    layout = _finished(path, layout, end, collapsed=collapsed)
+    layout = _finished(layout, end, collapsed=collapsed)
     _blank(path, layout.start - (end - blocks), layout.start)
     layout = _drop(path, layout, keep)
     write_layout(path, layout)
     return layout
 
 
-def _finished(path: str, layout: Layout, end: int, *, collapsed: bool) -> Layout:
+def _finished(layout: Layout, end: int, *, collapsed: bool) -> Layout:
     blocks = end // _BLOCK * _BLOCK if collapsed else 0
     segment = Segment(layout.number, layout.removed + layout.start, layout.removed + end)
     return Layout(layout.removed + blocks, end - blocks, layout.number + 1, (*layout.segments, segment))
