@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from sdlauncher.catalog import load_webui
+from sdlauncher.core.hardware import GIB
 from sdlauncher.core.settings import Settings
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.paths import Paths
@@ -16,6 +18,9 @@ from sdlauncher.supervise.launch import prepare
 from sdlauncher.supervise.spec import LaunchSpec
 
 Say = Callable[..., None]
+
+# Less than this is too little for any Stable Diffusion model, whatever the flags.
+_LITTLE_MEMORY: Final = 2 * GIB
 
 
 def start_instance(
@@ -36,7 +41,7 @@ def start_instance(
     if now.is_up and now.state != "stopping" and not foreground:
         say("running-already", instance=settings.instance, state=now.state, url=now.url)
         return control.wait_ready(files, wait, progress_teller(say)) if until_ready else now
-    spec = build_spec(paths, settings)
+    spec = build_spec(paths, settings, say=say)
     if foreground:
         from sdlauncher.supervise.foreground import run
 
@@ -45,8 +50,11 @@ def start_instance(
     return control.start(files, spec, wait=wait, until_ready=until_ready, on_progress=progress_teller(say))
 
 
-def build_spec(paths: Paths, settings: Settings) -> LaunchSpec:
-    """Plan an instance and make the launch of it. Raises SDL-NOT-INSTALLED and what planning raises."""
+def build_spec(paths: Paths, settings: Settings, *, say: Say | None = None) -> LaunchSpec:
+    """Plan an instance and make the launch of it; a GPU that is nearly full is said.
+
+    Raises SDL-NOT-INSTALLED and what planning raises (SDL-GPU-ABSENT for a GPU that is not there).
+    """
     from sdlauncher.machine.gpu import detect_hardware
     from sdlauncher.setup.configure import plan_for
 
@@ -55,6 +63,10 @@ def build_spec(paths: Paths, settings: Settings) -> LaunchSpec:
     if not checkout.is_dir():
         raise SdLauncherError("SDL-NOT-INSTALLED", webui=webui.title, path=checkout)
     plan = plan_for(detect_hardware(), settings, checkout=checkout, paths=paths)
+    gpu = plan.gpu
+    if say is not None and gpu is not None and gpu.memory_free is not None and gpu.memory_free < _LITTLE_MEMORY:
+        users = ", ".join(str(one.pid) for one in gpu.processes) or "-"
+        say("gpu-full", gpu=gpu.name, index=gpu.index, free=f"{gpu.memory_free / GIB:.1f}", pids=users)
     credentials = _read_credentials(plan.credentials) if plan.credentials else None
     return prepare(settings, plan, checkout, webui, credentials=credentials)
 

@@ -41,6 +41,8 @@ Spawn = Callable[[LaunchSpec, str, int], int]
 
 _ASKING_TO_STOP = frozenset({1, 2, 15})  # SIGHUP, SIGINT, SIGTERM
 
+_WRITE_AGAIN = 1.0  # seconds until the notes are tried again on a disk that did not take them
+
 
 def spawn_script(spec: LaunchSpec, mark: str, output: int) -> int:
     """Start the checkout's own script: the usual way to begin. Returns the pid; raises OSError."""
@@ -131,6 +133,8 @@ class Supervisor:
         times = [self.status.deadline, self._pulse.due, self._beats_at]
         if self._grip is not None:
             times.append(self.log.due(now, serving=self._serves))
+        if self._unwritten:
+            times.append(now + _WRITE_AGAIN)
         known = [at for at in times if at is not None]
         return max(0.0, min(known) - now) if known else None
 
