@@ -9,6 +9,7 @@ from typing import Any
 from sdlauncher.core import toml
 from sdlauncher.core.advisories import Advisory
 from sdlauncher.core.recipe import Marks, Recipe, Repository, VersionLine, lock_name
+from sdlauncher.errors import SdLauncherError
 
 _FOLDER = Path(__file__).parent
 
@@ -29,12 +30,22 @@ def load_marks() -> tuple[Marks, ...]:
 
 
 @cache
-def load_recipe(webui: str) -> Recipe | None:
-    """Return how a WebUI is installed; None for one that is not installed by steps (mini) or has no recipe."""
-    file = _FOLDER / "recipes" / f"{webui}.toml"
-    if not file.is_file():
+def load_recipe(webui: str, own: Path | None = None) -> Recipe | None:
+    """Return how a WebUI is installed; None for one that is not installed by steps (mini) or has no recipe.
+
+    A file of the same name in `own`, the user's folder, takes the place of ours. Raises SDL-RECIPE-BAD.
+    """
+    files = [folder / f"{webui}.toml" for folder in (own, _FOLDER / "recipes") if folder is not None]
+    file = next((file for file in files if file.is_file()), None)
+    if file is None:
         return None
-    table = _read(file)
+    try:
+        return _recipe(webui, _read(file), file.parent)
+    except (toml.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise SdLauncherError("SDL-RECIPE-BAD", path=file, evidence=f"{type(error).__name__}: {error}") from error
+
+
+def _recipe(webui: str, table: dict[str, Any], origin: Path) -> Recipe:
     return Recipe(
         webui=webui,
         version=table["version"],
@@ -47,12 +58,15 @@ def load_recipe(webui: str) -> Recipe | None:
         disk_gib=table["disk_gib"],
         folders=tuple(table.get("folders", ())),
         libraries=tuple(table.get("libraries", ())),
+        origin=str(origin),
     )
 
 
 def find_lock(recipe: Recipe, python: str, system: str) -> Path | None:
     """Return the lock of a recipe for a Python and a system; None if none was made for that pair."""
-    file = _FOLDER / "locks" / lock_name(recipe, python, system)
+    beside = Path(recipe.origin)
+    folder = _FOLDER / "locks" if beside == _FOLDER / "recipes" else beside / "locks"
+    file = folder / lock_name(recipe, python, system)
     return file if file.is_file() else None
 
 

@@ -60,6 +60,7 @@ def _describe_installed(done: Installed) -> dict[str, Any]:
         "webui": done.webui,
         "dir": str(done.checkout),
         "changed": done.changed,
+        "advisories": list(done.advisories),
         "seconds": round(done.seconds, 3),
         "steps": [
             {"name": step.name, "outcome": step.outcome, "seconds": round(step.seconds, 3)} for step in done.steps

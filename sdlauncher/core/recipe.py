@@ -41,7 +41,10 @@ class Repository:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How one release of a WebUI is installed: Pythons best first, `proof` the modules that must import."""
+    """How one release of a WebUI is installed: Pythons best first, `proof` the modules that must import.
+
+    `origin` is the folder that the recipe was read from; its locks lie beside it.
+    """
 
     webui: str
     version: str
@@ -54,6 +57,7 @@ class Recipe:
     disk_gib: float
     folders: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
+    origin: str = ""
 
 
 def lock_name(recipe: Recipe, python: str, system: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -17,6 +19,7 @@ from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.files import read_json, write_bytes, write_json
 from sdlauncher.machine.python import Interpreter, environment_python, find_python, normalise, read_environment
 from sdlauncher.machine.uv import find_provided_python, uv_command, uv_environment
+from sdlauncher.messages import choose_language
 from sdlauncher.setup.site import Site
 from sdlauncher.setup.steps import Step
 
@@ -198,8 +201,8 @@ def _install_requirements(site: Site) -> None:
 
 def _requirements_digest(site: Site) -> str:
     """Name what the requirements are: the lock, or the checkout's own file where no lock fits it."""
-    lock = _lock(site)
-    return _digest((lock or site.directory / site.recipe.requirements).read_text(encoding="utf-8"))
+    file = _lock(site) or site.directory / site.recipe.requirements
+    return _digest(file.read_text(encoding="utf-8")) if file.is_file() else "none"
 
 
 def _lock(site: Site) -> Path | None:
@@ -283,13 +286,30 @@ def _packages(site: Site) -> dict[str, str]:
 
 
 def _failed(site: Site, step: str, output: str) -> SdLauncherError:
-    return SdLauncherError("SDL-STEP-FAILED", step=step, evidence=_last_line(output), log=site.log)
+    """Name what made a step fail: the cause, where the catalog of signatures knows it, and the tool's own words."""
+    from sdlauncher.catalog.signatures import load_signatures
+    from sdlauncher.core.diagnosis import UNKNOWN, classify, first_decisive
+
+    finding = first_decisive(classify(output.splitlines(), load_signatures()))
+    if finding is None or finding.signature is UNKNOWN:
+        return SdLauncherError("SDL-STEP-FAILED", step=step, evidence=_last_line(output), log=site.log)
+    language = choose_language(os.environ)
+    return SdLauncherError(
+        "SDL-STEP-FAILED-BECAUSE",
+        step=step,
+        evidence=_last_line(output),
+        cause=finding.cause(language),
+        remedy=finding.remedy(language),
+        log=site.log,
+    )
 
 
 def _last_line(output: str) -> str:
+    """Return what a failed tool says is wrong: from its last word of an error on, at most five lines."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    telling = [line for line in lines if "error" in line.lower() or "×" in line or "╰" in line]
-    return " ".join((telling or lines[-3:] or ["it said nothing"])[-3:])[:600]
+    marks = [index for index, line in enumerate(lines) if re.match(r"(error|fatal)\b|×|\w*Error:", line, re.IGNORECASE)]
+    told = lines[marks[-1] :][:5] if marks else lines[-3:]
+    return " ".join(told)[:600] or "it said nothing"
 
 
 def _last_object(output: str) -> dict[str, Any] | None:

@@ -96,7 +96,7 @@ def open_site(
     mirrors: Mirrors | None = None,
 ) -> Site:
     """Bring together what every step needs. Raises SDL-INSTALL-NO-RECIPE and what a broken config.toml raises."""
-    recipe = load_recipe(settings.webui_name)
+    recipe = load_recipe(settings.webui_name, paths.config / "recipes")
     if recipe is None:
         raise SdLauncherError("SDL-INSTALL-NO-RECIPE", webui=settings.webui_name)
     chosen = choose_advisories(
