@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 
 from sdlauncher.core.process import ProcessId
 
@@ -56,12 +55,12 @@ def listens(pid: int, port: int) -> bool:
     """Whether a process listens on a TCP port, as far as we may look."""
     sockets = _listening(port)
     folder = f"/proc/{pid}/fd"
-    with suppress(OSError):
-        for name in os.listdir(folder):  # noqa: PTH208
-            with suppress(OSError):
-                if os.readlink(f"{folder}/{name}") in sockets:  # noqa: PTH115
-                    return True
-    return False
+    try:
+        links = (os.readlink(f"{folder}/{name}") for name in os.listdir(folder))  # noqa: PTH115, PTH208
+        return any(link in sockets for link in links)
+    except OSError:
+        # It has ended meanwhile, or a descriptor was closed under our eyes: it is asked again at the next start.
+        return False
 
 
 def children() -> set[int] | None:

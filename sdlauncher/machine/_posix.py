@@ -11,7 +11,6 @@ if sys.platform != "win32":
     import select
     import signal
     from collections.abc import Mapping, Sequence
-    from contextlib import suppress
 
     from sdlauncher.core.process import ProcessId
     from sdlauncher.machine._linux import read_row
@@ -168,8 +167,10 @@ if sys.platform != "win32":
 
         def forget(self, descriptor: int) -> None:
             """Stop watching a descriptor."""
-            with suppress(KeyError):
+            try:
                 self._poll.unregister(descriptor)
+            except KeyError:
+                return
 
         def wait(self, seconds: float | None) -> tuple[set[int], set[int]]:
             """Sleep; return the signals that came and the descriptors that are ready. A request is signal 0."""
@@ -190,9 +191,10 @@ if sys.platform != "win32":
         """Leave a signal to the loop, which reads it from the wake-up pipe."""
 
     def _drain(descriptor: int) -> bytes:
-        with suppress(BlockingIOError):
+        try:
             return os.read(descriptor, 4096)
-        return b""
+        except BlockingIOError:
+            return b""
 
     def make_fifo(path: str) -> None:
         """Make sure that `path` is a FIFO that only we can write to."""

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from sdlauncher.core.crash import Ending, find_cause
 from sdlauncher.core.lifecycle import (
     LIVE,
     OVER,
@@ -251,6 +250,9 @@ class Supervisor:
 
     def _ended(self, tree: Tree, wait_status: int | None) -> None:
         """The first process has gone: why, and is anything left of it?"""
+        # Only a supervisor that saw an end pays for the patterns that explain one.
+        from sdlauncher.core.crash import Ending, find_cause
+
         self._read(time.monotonic(), all_of_it=True)
         code, signal = (None, None) if wait_status is None else process.decode(wait_status)
         self.exit_code = code
