@@ -18,6 +18,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "configure": ("setup", "Write webui-user.sh and webui-user.bat."),
     "flags": ("setup", "Ask whether a WebUI would take some flags."),
     "install": ("install", "Install a WebUI, or go on where an interrupted installation stopped."),
+    "model": ("model", "Add, list and share models."),
     "adopt": ("install", "Take an existing checkout as an instance."),
     "start": ("supervise", "Start the WebUI under its supervisor."),
     "stop": ("supervise", "Stop it, with every process it started."),
@@ -27,6 +28,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "list": ("supervise", "List all instances."),
     "health": ("verify", "Check process, port, /docs, API and model, layer by layer."),
     "smoke": ("verify", "Make one picture and judge it."),
+    "explain": ("verify", "Read a log and name the cause and the remedy."),
 }
 
 

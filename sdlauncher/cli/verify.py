@@ -1,4 +1,4 @@
-"""The commands that prove things: health and smoke."""
+"""The commands that prove things: health, smoke and explain."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sdlauncher import messages
 from sdlauncher.cli.options import command, option
 from sdlauncher.cli.output import Report, language
 from sdlauncher.cli.table import render_table
 from sdlauncher.errors import SdLauncherError
 
 if TYPE_CHECKING:
+    from sdlauncher.core.diagnosis import Finding
     from sdlauncher.core.health import Health
     from sdlauncher.verify.smoke import Progress, Smoke
     from sdlauncher.verify.target import Target
@@ -108,6 +110,23 @@ def smoke_command(  # noqa: PLR0917  click passes by name
     return Report(describe_smoke(smoke), lambda: _smoke_text(smoke), failure)
 
 
+@command("explain", short_help="Read a log; name cause and remedy.")
+@click.argument("logfile", required=False, type=click.Path(allow_dash=True, path_type=Path))
+def explain_command(instance: str, logfile: Path | None) -> Report:
+    """Read a log (`-`: standard input; none: the instance's own) and say what happened, the cause first."""
+    from sdlauncher.machine.paths import locate_paths
+    from sdlauncher.verify import explain
+
+    if logfile is None:
+        blocks = explain.read_own(locate_paths().instance(instance))
+    elif str(logfile) == "-":
+        blocks = explain.read_stream(sys.stdin.buffer)
+    else:
+        blocks = explain.read_file(logfile)
+    findings = explain.explain(blocks)
+    return Report({"findings": [_finding(it) for it in findings]}, lambda: _findings_text(findings))
+
+
 def describe_health(health: Health) -> dict[str, Any]:
     """Give the health as `health --json` shows it."""
     layers = []
@@ -141,6 +160,18 @@ def describe_smoke(smoke: Smoke) -> dict[str, Any]:
             {"name": check.name, "ok": check.ok, "code": check.code, "detail": check.describe(language())[0]}
             for check in smoke.checks
         ],
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "id": finding.id,
+        "line": finding.line,
+        "text": finding.text,
+        "cause": finding.cause(language()),
+        "remedy": finding.remedy(language()),
+        "severity": finding.severity,
+        "last_run": finding.is_last_run,
     }
 
 
@@ -178,6 +209,20 @@ def _smoke_text(smoke: Smoke) -> str:
     lines = [render_table(rows)]
     if smoke.file is not None:
         lines.append(f"{smoke.file}  {smoke.width}x{smoke.height}  {smoke.seconds} s  {smoke.steps_per_second} it/s")
+    return "\n".join(lines)
+
+
+def _findings_text(findings: tuple[Finding, ...]) -> str:
+    """Write errors and warnings in full, and what is merely told on one line each."""
+    lines = []
+    for it in findings:
+        colour = {"fatal": "red", "error": "red", "warning": "yellow"}.get(it.severity)
+        run = "" if it.is_last_run else f"  ({messages.describe('say.explain-earlier', {}, language()).sentence})"
+        head = click.style(f"{it.severity:7}", fg=colour, bold=it.severity == "fatal")
+        lines.append(f"{head}  {it.line}: {it.text[:160]}  [{it.id}]{run}")
+        lines += [f"         {text}" for text in (it.cause(language()), it.remedy(language())) if text]
+    if all(it.severity == "info" for it in findings):
+        lines.append(messages.describe("say.explain-nothing", {}, language()).sentence)
     return "\n".join(lines)
 
 

@@ -15,8 +15,8 @@ _RUN: Final = re.compile(
     r"^(Launching launch\.py\.\.\.|Python 3\.\d+\.\d+ \(|Launching (Web UI|API server) with arguments)"
 )
 _RUN_SHAPE: Final = re.compile(rb"Launching |Python 0\.")
-_STARTED: Final = re.compile(r"^Startup time: ")
-_LOADED: Final = re.compile(r"^Model loaded in ")
+_STARTED: Final = re.compile(r"Startup time: \d")
+_LOADED: Final = re.compile(r"Model loaded in \d")
 _TRACEBACK: Final = re.compile(r"^Traceback \(most recent call last\):")
 _MARK_NEEDLES: Final = (
     b"Launching launch.py", b"Launching Web UI", b"Launching API server", b"Python 3.", b"Startup time: ",
@@ -269,9 +269,9 @@ class LogReader:
         if _RUN.match(text):
             if run.line == 0 or number - run.line > _SAME_RUN_LINES or run.started:
                 self._begin_run(number)
-        elif _STARTED.match(text):
+        elif _STARTED.search(text):
             run.started = True
-        elif _LOADED.match(text):
+        elif _LOADED.search(text):
             run.loaded_line = number
         elif _TRACEBACK.match(text):
             self._in_traceback = run.exception is None

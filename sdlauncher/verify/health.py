@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import time
-from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
 
-from sdlauncher import catalog
 from sdlauncher.core import health as judge
-from sdlauncher.core.health import Answer, Health, Layer, ModelLog
-from sdlauncher.core.webui import WebUi
+from sdlauncher.core.health import Answer, Health, Layer
 from sdlauncher.errors import SdLauncherError
-from sdlauncher.machine.files import read_json
-from sdlauncher.machine.paths import InstancePaths
-from sdlauncher.machine.webui import Client, can_connect
+from sdlauncher.machine.ports import find_owner
+from sdlauncher.machine.webui import Client, Endpoint, can_connect
+from sdlauncher.supervise.status import living_tree
+from sdlauncher.verify.instance import Instance, LastPicture, last_picture, read_instance, read_model_log
 from sdlauncher.verify.target import Target
 
-__all__ = ["Health", "Layer", "Target", "check_health", "last_picture", "read_model_log"]
+__all__ = ["Health", "Layer", "Target", "ask", "check_health"]
 
 CONNECT_SECONDS: Final = 3.0
 CALL_SECONDS: Final = 10.0
@@ -28,16 +24,6 @@ POLL_SECONDS: Final = 0.25
 # cannot read its log waits a multiple of that.
 SETTLE_SECONDS: Final = 2.0
 _FINAL: Final = ("SDL-AUTH-MISSING", "SDL-AUTH-WRONG", "SDL-HTTP-TLS", "SDL-HTTP-REDIRECT", "SDL-API-OFF")
-_LOG_TAIL: Final = 8 * 1024**2
-
-
-@dataclass(frozen=True, slots=True)
-class LastPicture:
-    """What smoke kept of the last picture of an instance: when (epoch seconds), by which process, how it was judged."""
-
-    at: float
-    pid: int
-    verdict: str
 
 
 def check_health(target: Target, *, wait: float = 0) -> Health:
@@ -68,27 +54,23 @@ def _may_change(health: Health, *, own: bool) -> bool:
 
 
 def _check_own(target: Target) -> Health:
-    assert target.files is not None
-    status = read_own_status(target.files)
-    process = judge.judge_process(str(status["state"]), status)
-    if not process.ok:
-        return judge.complete([process])
-    webui = catalog.load_webui(str(status.get("webui") or target.webui or "a1111"))
-    return _check_endpoint(target, str(status["url"]), [process], webui)
+    instance = read_instance(target)
+    if not instance.is_askable:
+        return judge.complete([instance.layer])
+    return _check_endpoint(target, instance.endpoint, [instance.layer], instance)
 
 
 def _check_address(target: Target, *, settle: bool) -> Health:
     endpoint = target.endpoint()
     if settle and can_connect(endpoint.host, endpoint.port, seconds=CONNECT_SECONDS) is not None:
         time.sleep(SETTLE_SECONDS)
-    return _check_endpoint(target, "", [Layer("process", None, "SDL-PROCESS-FOREIGN")], None)
+    return _check_endpoint(target, endpoint, [Layer("process", None, "SDL-PROCESS-FOREIGN")], None)
 
 
-def _check_endpoint(target: Target, url: str, layers: list[Layer], webui: WebUi | None) -> Health:
-    endpoint = target.endpoint(url)
+def _check_endpoint(target: Target, endpoint: Endpoint, layers: list[Layer], instance: Instance | None) -> Health:
     client = Client(endpoint)
     seconds = can_connect(endpoint.host, endpoint.port, seconds=CONNECT_SECONDS)
-    port = judge.judge_port(endpoint.host, endpoint.port, seconds, None)
+    port = judge.judge_port(endpoint.host, endpoint.port, seconds, _stranger(instance, endpoint.port))
     if not port.ok:
         return judge.complete([*layers, port])
 
@@ -102,16 +84,28 @@ def _check_endpoint(target: Target, url: str, layers: list[Layer], webui: WebUi 
     layers += [port, alive, judge.judge_docs(docs, has_api=api.ok is True), api]
     if not api.ok:
         return judge.complete(layers)
-    auth = judge.judge_auth(options, user=target.user)
+    auth = judge.judge_auth(options, user=endpoint.user)
     layers.append(auth)
     if not auth.ok:
         return judge.complete(layers)
     layers.append(judge.judge_model(ask(client, "/sdapi/v1/sd-models")))
-    log = None if webui is None or target.files is None else read_model_log(target.files.log, webui)
-    kept = None if target.files is None else last_picture(target.files)
-    layers.append(judge.judge_loaded(log, options, made_picture=kept is not None and kept.verdict == "ok"))
+    log, kept = None, None
+    if instance is not None and target.files is not None:
+        log = read_model_log(instance, target.files)
+        kept = last_picture(target.files, instance.status.pid)
+    layers.append(judge.judge_loaded(log, options, made_picture=kept is not None))
     layers.append(judge.judge_picture(_picture_age(kept, client)))
     return judge.complete(layers)
+
+
+def _stranger(instance: Instance | None, port: int) -> str | None:
+    """Name the program that has the port of our instance, if the system knows that it is not ours."""
+    if instance is None:
+        return None
+    owner = find_owner(port)
+    if owner.pid is None or owner.pid in {one.pid for one in living_tree(instance.status.record)}:
+        return None
+    return str(owner)
 
 
 def ask(client: Client, path: str, *, seconds: float = CALL_SECONDS) -> Answer:
@@ -136,91 +130,6 @@ def ask(client: Client, path: str, *, seconds: float = CALL_SECONDS) -> Answer:
         location=reply.location,
         latency_ms=_ms(reply.seconds),
     )
-
-
-def open_client(target: Target) -> Client:
-    """Return a client for a target that may be asked by HTTP now.
-
-    Raises the verdict of the process layer for an instance of ours that does not run or is not ready.
-    """
-    if target.files is None:
-        return Client(target.endpoint())
-    status = read_own_status(target.files)
-    process = judge.judge_process(str(status["state"]), status)
-    if not process.ok:
-        raise SdLauncherError(process.code, **process.facts)
-    return Client(target.endpoint(str(status["url"])))
-
-
-def read_own_status(files: InstancePaths) -> dict[str, Any]:
-    """Return what the supervisor last said, with the facts that the process layer tells."""
-    status = read_json(files.state) or {}
-    since = status.get("since")
-    seconds = time.time() - float(since) if isinstance(since, (int, float)) else 0.0
-    last = status.get("last_exit") or {}
-    return {
-        "state": status.get("state", "stopped"),
-        "instance": files.name,
-        "pid": status.get("pid"),
-        "url": status.get("url"),
-        "webui": status.get("webui"),
-        "seconds": f"{max(0.0, seconds):.0f}",
-        "evidence": last.get("cause") or "see its log",
-    }
-
-
-def read_model_log(log: Path, webui: WebUi) -> ModelLog:
-    """Find what the last run in a log says about its model, from the last few MiB of the file."""
-    try:
-        with log.open("rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - _LOG_TAIL))
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
-        return ModelLog()
-    lines = webui.log
-    launched = _last(lines.launching, text)
-    run = text[launched.start() :] if launched else text
-    marks = {
-        state: match
-        for state, pattern in (
-            ("loading", lines.model_loading),
-            ("loaded", lines.model_loaded),
-            ("failed", lines.model_failed),
-        )
-        if (match := _last(pattern, run)) is not None
-    }
-    if not marks:
-        return ModelLog()
-    state = max(marks, key=lambda name: marks[name].start())
-    line = run[marks[state].start() :].split("\n", 1)[0].strip()
-    if state != "failed":
-        return ModelLog(state, line)
-    return ModelLog(state, _reason(run[: marks[state].start()]) or line)
-
-
-def _reason(text: str) -> str:
-    """Return the last line before the failure that names an error: the end of its traceback."""
-    for line in reversed(text.splitlines()[-40:]):
-        if re.match(r"^[\w.]*(Error|Exception)\b", line):
-            return line.strip()[:200]
-    return ""
-
-
-def _last(pattern: str, text: str) -> re.Match[str] | None:
-    found = None
-    for match in re.finditer(pattern, text, re.MULTILINE):
-        found = match
-    return found
-
-
-def last_picture(files: InstancePaths) -> LastPicture | None:
-    """Return what smoke kept of the last picture of the process that runs now."""
-    kept = read_json(files.root / "picture.json")
-    status = read_json(files.state) or {}
-    if not kept or kept.get("pid") != status.get("pid"):
-        return None
-    return LastPicture(at=float(kept["at"]), pid=int(kept["pid"]), verdict=str(kept["verdict"]))
 
 
 def _picture_age(kept: LastPicture | None, client: Client) -> float | None:

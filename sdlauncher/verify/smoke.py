@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,11 +10,12 @@ from typing import Any, Final
 
 from sdlauncher.core.picture import judge_picture
 from sdlauncher.errors import SdLauncherError
-from sdlauncher.machine.files import write_bytes, write_json
+from sdlauncher.machine.files import write_bytes
 from sdlauncher.machine.webui import Client
 from sdlauncher.verify import pixels
 from sdlauncher.verify.generate import IMG2IMG, TXT2IMG, Generation, OnProgress, Progress, generate
-from sdlauncher.verify.health import ask, open_client, read_own_status
+from sdlauncher.verify.health import ask
+from sdlauncher.verify.instance import keep_picture, open_client
 from sdlauncher.verify.target import Target
 
 __all__ = ["Check", "OnProgress", "Progress", "Smoke", "SmokeRequest", "run_smoke"]
@@ -129,9 +129,10 @@ def run_smoke(
         if error.code == "SDL-FILE-WRITE":
             raise
         checks.append(Check("answer" if made is None else "further", False, error.code, error.facts))
-    _remember(target, made, checks)
     if made is None:
         return Smoke(tuple(checks))
+    if target.files is not None:
+        keep_picture(target.files, next((check.code for check in checks if not check.ok), OK))
     seconds = min(made.seconds, again.seconds if again else made.seconds)
     picture = made.pictures[0].image
     return Smoke(
@@ -283,15 +284,6 @@ def _judge_img2img(
 
 def _check(name: str, is_fine: bool, codes: tuple[str, str], facts: Mapping[str, object]) -> Check:
     return Check(name, is_fine, codes[0] if is_fine else codes[1], facts)
-
-
-def _remember(target: Target, made: Generation | None, checks: list[Check]) -> None:
-    """Keep when the instance last made a picture and how it was judged, for health."""
-    if target.files is None or made is None:
-        return
-    verdict = next((check.code for check in checks if not check.ok), OK)
-    pid = read_own_status(target.files)["pid"]
-    write_json(target.files.root / "picture.json", {"at": time.time(), "pid": pid, "verdict": verdict})
 
 
 def _numbered(out: Path, number: int) -> Path:
