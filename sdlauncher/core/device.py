@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -78,13 +77,11 @@ def _split_mig(gpus: Sequence[Gpu]) -> tuple[Gpu, ...]:
 
 def _find(gpus: Sequence[Gpu], wanted: str) -> tuple[Gpu, ...]:
     word = wanted.strip().lower()
-    found = [gpu for gpu in gpus if word == str(gpu.index)]
-    if found:
-        return tuple(found)
-    if re.match(r"(?:gpu|mig)-[0-9a-f]", word):
-        found = [gpu for gpu in gpus if gpu.uuid.lower().startswith(word)]
-    else:
-        found = [gpu for gpu in gpus if word and word in gpu.name.lower()]
+    found = (
+        [gpu for gpu in gpus if word == str(gpu.index)]
+        or [gpu for gpu in gpus if word and gpu.uuid.lower().startswith(word)]
+        or [gpu for gpu in gpus if word and word in gpu.name.lower()]
+    )
     if not found:
         there = ", ".join(f"{gpu.index} = {gpu.name}" for gpu in gpus) or "-"
         raise SdLauncherError("SDL-GPU-ABSENT", wanted=wanted, there=there)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,7 +21,7 @@ UNKNOWN: Final = "unknown"
 class Option:
     """One option of a parser: its names, how many values it takes (`most` None: any number), and which.
 
-    `kind` is int, float or text. Options of one `exclusive` group exclude each other.
+    `kind` is int, float, json or text. Options of one `exclusive` group exclude each other.
     """
 
     names: tuple[str, ...]
@@ -81,19 +82,25 @@ def check_words(
     """Answer for each argument of `words`; `elsewhere` maps each other WebUI to the flags that it knows."""
     results: list[FlagCheck] = []
     exclusive: dict[str, str] = {}
+    takes_words = grammar.takes_words
     at = 0
     while at < len(words):
         word = words[at]
         at += 1
-        if not is_option(word) or " " in word.partition("=")[0]:
-            if not grammar.takes_words:
-                results.append(FlagCheck(word, UNKNOWN, "", Reason("SDL-FLAG-STRAY", {"word": word})))
+        if word == "--" or not _is_flag(word, grammar):
+            # Behind a double dash all are words, whatever they look like.
+            start, at = at - 1, len(words) if word == "--" else at
+            while at < len(words) and (words[at] == "--" or not _is_flag(words[at], grammar)):
+                at = len(words) if words[at] == "--" else at + 1
+            if not takes_words:
+                results += [_stray(stray) for stray in words[start:at]]
+            takes_words = False  # argparse has room for one run of words only
             continue
         found = _find_option(word, grammar)
         name = word.partition("=")[0]
         if len(found) != 1:
             start = at
-            while at < len(words) and not is_option(words[at]):
+            while at < len(words) and words[at] != "--" and not _is_flag(words[at], grammar):
                 at += 1  # its values: the one answer says it all
             whole = " ".join((name, *words[start:at]))
             near = suggest_flag(name, grammar.options)
@@ -103,7 +110,7 @@ def check_words(
                 results.append(_explain_absent(name, whole, near, notes, elsewhere, is_complete=grammar.is_complete))
             continue
         full, option = found[0]
-        values, taken = _take_values(word, words[at:], option)
+        values, taken = _take_values(word, words[at:], option, grammar)
         at += taken
         problem = _judge_values(full, option, values, has_equals="=" in word and word not in grammar.options)
         if problem is None and option.exclusive:
@@ -134,11 +141,22 @@ def _find_option(word: str, grammar: Grammar) -> list[tuple[str, Option]]:
     return [(full, option) for full, option in grammar.options.items() if full.startswith(name)]
 
 
-def _take_values(word: str, rest: Sequence[str], option: Option) -> tuple[list[str], int]:
+def _is_flag(word: str, grammar: Grammar) -> bool:
+    """Tell whether argparse takes a word for a flag: one with a space in it only if it is, or abbreviates, one."""
+    return is_option(word) and (" " not in word or bool(_find_option(word, grammar)))
+
+
+def _stray(word: str) -> FlagCheck:
+    return FlagCheck(word, UNKNOWN, "", Reason("SDL-FLAG-STRAY", {"word": word}))
+
+
+def _take_values(word: str, rest: Sequence[str], option: Option, grammar: Grammar) -> tuple[list[str], int]:
     if "=" in word and word not in option.names:
         return [word.partition("=")[2]], 0
     taken = 0
-    while taken < len(rest) and not is_option(rest[taken]) and (option.most is None or taken < option.most):
+    while taken < len(rest) and (option.most is None or taken < option.most):
+        if rest[taken] == "--" or _is_flag(rest[taken], grammar):
+            break
         taken += 1
     return list(rest[:taken]), taken
 
@@ -159,8 +177,8 @@ def _judge_values(name: str, option: Option, values: Sequence[str], *, has_equal
     return None
 
 
-_READERS: Final = {"int": int, "float": float}
-_NOT_A: Final = {"int": "SDL-FLAG-NOT-INT", "float": "SDL-FLAG-NOT-FLOAT"}
+_READERS: Final[Mapping[str, Callable[[str], object]]] = {"int": int, "float": float, "json": json.loads}
+_NOT_A: Final = {"int": "SDL-FLAG-NOT-INT", "float": "SDL-FLAG-NOT-FLOAT", "json": "SDL-FLAG-NOT-JSON"}
 
 
 def _answer(name: str, full: str, values: Sequence[str], problem: Reason | None, notes: Notes) -> FlagCheck:

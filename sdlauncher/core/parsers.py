@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from sdlauncher.core.flags import Option
 
 _FLAGLIKE: Final = {"store_true", "store_false", "store_const", "append_const", "count", "help", "version"}
+_KINDS: Final = {"int": "int", "float": "float", "json.loads": "json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ def read_declarations(source: str, place: str) -> Declared:
     """
     tree = ast.parse(source)
     exclusive = _find_exclusive_groups(tree, place)
+    enums = _find_enums(tree)
     options: list[Option] = []
     takes_words = False
     is_complete = True
@@ -41,7 +43,7 @@ def read_declarations(source: str, place: str) -> Declared:
             takes_words = True
             continue
         group = exclusive.get(_receiver(call), "")
-        options.append(_read_option(call, tuple(names), group))
+        options.append(_read_option(call, tuple(names), group, enums))
     imports = tuple(
         (node.module, alias.name)
         for node in ast.walk(tree)
@@ -77,7 +79,24 @@ def _find_exclusive_groups(tree: ast.AST, place: str) -> dict[str, str]:
     return groups
 
 
-def _read_option(call: ast.Call, names: tuple[str, ...], exclusive: str) -> Option:
+def _find_enums(tree: ast.AST) -> dict[str, tuple[str, ...]]:
+    """Find classes that list words: as the type of an option they say which it takes."""
+    return {
+        node.name: tuple(
+            item.value.value
+            for item in node.body
+            if isinstance(item, ast.Assign)
+            and isinstance(item.value, ast.Constant)
+            and isinstance(item.value.value, str)
+        )
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(parent).endswith("Enum") for parent in node.bases)
+    }
+
+
+def _read_option(
+    call: ast.Call, names: tuple[str, ...], exclusive: str, enums: Mapping[str, tuple[str, ...]]
+) -> Option:
     given = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
     action = given.get("action")
     if action is not None and ast.unparse(action).endswith("BooleanOptionalAction"):
@@ -91,8 +110,8 @@ def _read_option(call: ast.Call, names: tuple[str, ...], exclusive: str) -> Opti
         names,
         least,
         most,
-        kind if kind in ("int", "float") else "text",
-        _read_choices(given.get("choices"), kind),
+        _KINDS.get(kind, "text"),
+        enums.get(kind) or _read_choices(given.get("choices"), kind),
         exclusive,
     )
 

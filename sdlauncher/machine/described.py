@@ -14,6 +14,9 @@ from sdlauncher.errors import SdLauncherError
 _KEYS = {"os", "architecture", "memory_total_mib", "driver", "gpus"}
 _GPU_KEYS = {"name", "compute_capability", "memory_total_mib", "memory_free_mib", "uuid", "index"}
 
+# Boards whose GPU shares the host's memory: NVML has no answer for it.
+_UNIFIED_MEMORY = {(5, 3), (7, 2), (8, 7), (11, 0), (12, 1)}
+
 
 def read_hardware(file: Path) -> Hardware:
     """Read a description. Missing keys take ordinary values. Raises SDL-FILE-READ and SDL-HARDWARE-FILE."""
@@ -63,7 +66,7 @@ def _read_gpu(index: int, item: Any) -> Gpu:
     if not isinstance(name, str) or not isinstance(uuid, str):
         raise ValueError(f"{place}name and {place}uuid must be texts")
     total = _mib(item, "memory_total_mib", place)
-    if "memory_total_mib" not in item:
+    if "memory_total_mib" not in item and capability not in _UNIFIED_MEMORY:
         total = 8192 * MIB
     return Gpu(item.get("index", index), uuid, name, capability, total, _mib(item, "memory_free_mib", place))
 

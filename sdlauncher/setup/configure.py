@@ -22,6 +22,7 @@ from sdlauncher.core.wishes import NOTHING_YOURS, Yours
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.files import write_bytes
 from sdlauncher.machine.paths import Paths, locate_paths
+from sdlauncher.machine.python import environment_python
 from sdlauncher.machine.templates import read_template
 from sdlauncher.setup.checkout_flags import check_flags
 
@@ -101,6 +102,7 @@ def plan_for(
     yours = NOTHING_YOURS
     if checkout is not None:
         yours = read_own_lines(checkout, settings.webui_name, hardware.host.system, inherited)
+        settings = _name_python(settings, checkout, yours)
     files = (paths or locate_paths()).instance(settings.instance)
     # The WebUI splits its arguments as POSIX does, where a backslash would vanish.
     credentials = files.credentials.as_posix()
@@ -109,6 +111,18 @@ def plan_for(
     if checkout is None:
         return plan
     return _fit_to_checkout(plan, checkout, force=force or "IGNORE_CMD_ARGS_ERRORS" in inherited)
+
+
+def _name_python(settings: Settings, checkout: Path, yours: Yours) -> Settings:
+    """Name the environment's own Python unless the user named one.
+
+    webui.sh tries `python3.10` before it enters the environment, and gives up when that is a pyenv shim that fails.
+    """
+    python = environment_python(checkout / "venv")
+    theirs = {"python_cmd", "PYTHON"}.intersection((*yours.env, *yours.opaque))
+    if settings.python is not None or theirs or not python.exists():
+        return settings
+    return replace(settings, python=str(python), places={**settings.places, "python": str(checkout / "venv")})
 
 
 def _fit_to_checkout(plan: LaunchPlan, checkout: Path, *, force: bool) -> LaunchPlan:
