@@ -110,12 +110,19 @@ class Checkout:
         script: Sequence[str] | None = None,
         port: int | None = None,
         until: str | None = LOADED,
+        model: bool = True,
         env: Mapping[str, str] | None = None,
         scheme: str = "http",
     ) -> Running:
-        """Start it in a session of its own; without a port of its own it gets a free one."""
+        """Start it in a session of its own; without a port of its own it gets a free one.
+
+        Without the model, which many tests do not need, it is there sooner.
+        """
         number = port or free_port()
         arguments = list(flags)
+        if not model:
+            arguments.append("--skip-load-model-at-start")
+            until = READY if until == LOADED else until
         if port != 0:
             arguments += ["--port", str(number)]
         log = self.root.parent / f"log{len(self.started)}.txt"

@@ -266,7 +266,7 @@ def test_the_model_may_come_with_the_first_request(checkout: Checkout) -> None:
 
 
 def test_the_api_password_guards_the_api_and_nothing_else(checkout: Checkout) -> None:
-    running = checkout.start("--api", "--api-auth", "u1:p1,u2:p2")
+    running = checkout.start("--api", "--api-auth", "u1:p1,u2:p2", model=False)
     for credentials, detail in ((None, "Not authenticated"), (("u1", "p2"), "Incorrect username or password")):
         answer = running.get("/sdapi/v1/options", auth=credentials)
         assert answer.status_code == 401
@@ -282,7 +282,7 @@ def test_the_api_password_guards_the_api_and_nothing_else(checkout: Checkout) ->
 def test_the_page_password_guards_the_page_and_not_the_api(checkout: Checkout, tmp_path: Path) -> None:
     file = tmp_path / "users"
     file.write_text("mary:two\n")
-    running = checkout.start("--api", "--gradio-auth", "joe:one", "--gradio-auth-path", str(file))
+    running = checkout.start("--api", "--gradio-auth", "joe:one", "--gradio-auth-path", str(file), model=False)
     for path in ("/docs", "/openapi.json", "/sdapi/v1/options", "/internal/ping", "/"):
         assert running.get(path).status_code == 200
     assert "password" in running.get("/").text
@@ -295,7 +295,14 @@ def test_the_page_password_guards_the_page_and_not_the_api(checkout: Checkout, t
 
 def test_subpath_cors_log_and_listening(checkout: Checkout) -> None:
     running = checkout.start(
-        "--api", "--listen", "--subpath", "sd", "--cors-allow-origins", "http://a.example,http://b.example", "--api-log"
+        "--api",
+        "--listen",
+        "--subpath",
+        "sd",
+        "--cors-allow-origins",
+        "http://a.example,http://b.example",
+        "--api-log",
+        model=False,
     )
     assert f"Running on local URL:  http://0.0.0.0:{running.port}" in running.log
     for path in ("/docs", "/sd/docs", "/sd/sdapi/v1/samplers", "/sdapi/v1/samplers", "/sd/"):
@@ -312,15 +319,18 @@ def test_https(checkout: Checkout, tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     subprocess.run(
         [
-            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
-            "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate),
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
+            "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key),
+            "-out", str(certificate),
         ],
         check=True,
         capture_output=True,
         timeout=60,
     )  # fmt: skip
     assert ssl.create_default_context(cafile=str(certificate)).cert_store_stats()["x509"] == 1
-    running = checkout.start("--api", "--tls-keyfile", str(key), "--tls-certfile", str(certificate), scheme="https")
+    running = checkout.start(
+        "--api", "--tls-keyfile", str(key), "--tls-certfile", str(certificate), scheme="https", model=False
+    )
     assert f"Running on local URL:  https://127.0.0.1:{running.port}" in running.log
     assert running.get("/sdapi/v1/options", verify=str(certificate)).status_code == 200
 
@@ -339,7 +349,7 @@ def test_its_own_data_and_settings_may_lie_elsewhere(checkout: Checkout, tmp_pat
 
 
 def test_frozen_settings_stay(checkout: Checkout) -> None:
-    running = checkout.start("--api", "--freeze-settings")
+    running = checkout.start("--api", "--freeze-settings", model=False)
     answer = running.post("/sdapi/v1/options", {"jpeg_quality": 55})
     assert (answer.status_code, answer.json()["error"]) == (500, "AssertionError")
 

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from sdlauncher.mini import lay_out
-from tests.mini.conftest import LOADED, READY, Checkout, free_port, wait_for
+from tests.mini.conftest import READY, Checkout, free_port, wait_for
 
 SCRIPT = ("./webui.sh", "-f")
 
@@ -74,7 +74,7 @@ def test_extra_arguments_come_before_those_of_the_user_file(checkout: Checkout) 
 
 def test_a_user_file_without_export_is_lost_as_in_the_real_one(checkout: Checkout) -> None:
     (checkout.root / "webui-user.sh").write_text('COMMANDLINE_ARGS="--api"\n')
-    running = checkout.start(script=SCRIPT)
+    running = checkout.start(script=SCRIPT, model=False)
     assert running.get("/sdapi/v1/options").status_code == 404
     assert running.get("/sdapi/v1/loras").json() == []
     assert running.get("/docs").status_code == 200
@@ -84,12 +84,12 @@ def test_arguments_are_split_as_posix_words(checkout: Checkout, tmp_path: Path) 
     folder = tmp_path / "with space"
     folder.mkdir()
     (checkout.root / "webui-user.sh").write_text(f"""export COMMANDLINE_ARGS='--api --ckpt-dir "{folder}"'\n""")
-    running = checkout.start(script=SCRIPT)
+    running = checkout.start(script=SCRIPT, model=False)
     assert running.get("/sdapi/v1/cmd-flags").json()["ckpt_dir"] == str(folder)
 
 
 def test_python_is_a_child_that_outlives_a_killed_script(checkout: Checkout) -> None:
-    running = checkout.start("--api", script=SCRIPT)
+    running = checkout.start("--api", script=SCRIPT, model=False)
     child = running.python_pid()
     assert child != running.process.pid
     assert b"\x00-u\x00launch.py\x00-f\x00" in Path(f"/proc/{child}/cmdline").read_bytes()
@@ -98,9 +98,9 @@ def test_python_is_a_child_that_outlives_a_killed_script(checkout: Checkout) -> 
     assert running.get("/docs").status_code == 200
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_script_exits_0_whatever_ended_python(checkout: Checkout, number: signal.Signals) -> None:
-    running = checkout.start(script=SCRIPT)
+    running = checkout.start(script=SCRIPT, model=False)
     os.kill(running.python_pid(), number)
     assert running.wait_until_ended() == 0
     assert not running.accepts_connections()
@@ -108,10 +108,10 @@ def test_the_script_exits_0_whatever_ended_python(checkout: Checkout, number: si
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGTERM, -15), (signal.SIGINT, 0), (signal.SIGHUP, -1), (signal.SIGKILL, -9)],
+    [(signal.SIGTERM, -15), (signal.SIGINT, 0), (signal.SIGHUP, -1)],
 )
 def test_a_signal_ends_python_at_once(checkout: Checkout, number: signal.Signals, code: int) -> None:
-    running = checkout.start("--api")
+    running = checkout.start("--api", model=False)
     running.process.send_signal(number)
     assert running.wait_until_ended(5) == code
     assert not running.accepts_connections()
@@ -151,20 +151,20 @@ def test_sigint_during_the_imports_is_a_keyboard_interrupt(checkout: Checkout) -
 
 
 def test_a_given_port_that_is_busy_is_found_late(checkout: Checkout) -> None:
-    first = checkout.start()
+    first = checkout.start(model=False)
     second = checkout.start(port=first.port, until=None)
     assert second.wait_until_ended() == 1
     text = f"OSError: Cannot find empty port in range: {first.port}-{first.port}."
     _in_order(second.log, "Loading weights [", text)
-    third = checkout.start("--nowebui", port=first.port, until=None)
+    third = checkout.start("--nowebui", port=first.port, until=None, model=False)
     assert third.wait_until_ended() == 3
     assert "error while attempting to bind on address ('0.0.0.0'" in third.log
 
 
 def test_without_a_port_the_next_free_one_is_taken(checkout: Checkout) -> None:
     start = {"GRADIO_SERVER_PORT": str(free_port())}
-    first = checkout.start(port=0, env=start)
-    second = checkout.start(port=0, env=start)
+    first = checkout.start(port=0, env=start, model=False)
+    second = checkout.start(port=0, env=start, model=False)
     assert second.port > first.port
 
 
@@ -186,7 +186,7 @@ def test_an_extension_may_declare_flags(checkout: Checkout) -> None:
     broken = checkout.root / "extensions" / "two" / "preload.py"
     broken.parent.mkdir()
     broken.write_text("raise RuntimeError('broken')\n")
-    running = checkout.start("--api", "--one-level", "7")
+    running = checkout.start("--api", "--one-level", "7", model=False)
     assert running.get("/sdapi/v1/cmd-flags").json()["one_level"] == 7
     assert "Error running preload() for" in running.log
 
@@ -234,13 +234,13 @@ def test_a_broken_checkpoint_is_listed_and_fails_as_safetensors_does(
 
 
 def test_a_missing_ckpt_is_told_and_replaced(checkout: Checkout) -> None:
-    running = checkout.start("--ckpt", "/no/such.safetensors")
+    running = checkout.start("--ckpt", "/no/such.safetensors", model=False)
     assert "Checkpoint in --ckpt argument not found (Possible it was moved to" in running.log
 
 
 def test_a_corrupt_settings_file_is_moved_away(checkout: Checkout) -> None:
     (checkout.root / "config.json").write_text("{ no json")
-    running = checkout.start("--api")
+    running = checkout.start("--api", model=False)
     assert f'The config file "{checkout.root}/config.json" is likely corrupted' in running.log
     assert 'It has been moved to the "tmp/config.json"' in running.log
     assert (checkout.root / "tmp" / "config.json").read_text() == "{ no json"
@@ -248,23 +248,23 @@ def test_a_corrupt_settings_file_is_moved_away(checkout: Checkout) -> None:
 
 
 def test_restart_from_the_api_starts_python_again_under_the_same_script(checkout: Checkout) -> None:
-    running = checkout.start("--api", "--api-server-stop", script=SCRIPT)
+    running = checkout.start("--api", "--api-server-stop", script=SCRIPT, model=False)
     first = running.python_pid()
     with pytest.raises(requests.ConnectionError):
         running.post("/sdapi/v1/server-restart")
-    wait_for(lambda: running.log.count(LOADED) == 2, "the second start")
+    wait_for(lambda: running.log.count(READY) == 2, "the second start")
     assert running.python_pid() != first
     assert not (checkout.root / "tmp" / "restart").exists()
     assert running.get("/docs").status_code == 200
 
 
 def test_stop_and_kill_from_the_api(checkout: Checkout) -> None:
-    stopped = checkout.start("--api", "--api-server-stop")
+    stopped = checkout.start("--api", "--api-server-stop", model=False)
     assert stopped.post("/sdapi/v1/server-restart").status_code == 501
     assert stopped.post("/sdapi/v1/server-stop").text == "Stopping."
     assert stopped.wait_until_ended() == 0
     assert f"Closing server running on port: {stopped.port}" in stopped.log
-    killed = checkout.start("--api", "--api-server-stop")
+    killed = checkout.start("--api", "--api-server-stop", model=False)
     with pytest.raises(requests.ConnectionError):
         killed.post("/sdapi/v1/server-kill")
     assert killed.wait_until_ended() == 0
@@ -290,7 +290,7 @@ def test_nothing_is_laid_out_over_something_else(tmp_path: Path) -> None:
 
 def test_a_python_without_mini_hands_over_to_the_one_it_was_laid_out_with(checkout: Checkout) -> None:
     venv.create(checkout.root / "venv", with_pip=False, symlinks=True)
-    running = checkout.start("--api", script=SCRIPT)
+    running = checkout.start("--api", script=SCRIPT, model=False)
     assert "Create and activate python venv" in running.log
     assert running.get("/docs").status_code == 200
 

@@ -16,6 +16,7 @@ import requests
 from PIL import Image
 
 from sdlauncher.mini.misbehave import Misbehaviour, parse_misbehaviour
+from sdlauncher.mini.pictures import spoil
 from tests.mini.conftest import LOADED, READY, Checkout, Running, wait_for
 
 SMALL = {"prompt": "a red circle", "steps": 4, "width": 64, "height": 64, "seed": 5}
@@ -76,7 +77,7 @@ def test_a_wrong_word_ends_the_start_with_2(checkout: Checkout) -> None:
 
 
 def test_a_slow_load_lets_the_server_up_and_a_request_wait(checkout: Checkout) -> None:
-    running = checkout.start("--api", misbehave="slow-load=1.5", until=READY)
+    running = checkout.start("--api", misbehave="slow-load=1", until=READY)
     assert LOADED not in running.log
     assert running.get("/docs").status_code == 200
     assert running.get("/sdapi/v1/options").json()["sd_model_checkpoint"] is None
@@ -102,7 +103,7 @@ def test_it_crashes_where_it_is_asked_to(
 
 
 def test_it_crashes_in_a_generation(checkout: Checkout) -> None:
-    running = checkout.start("--api", misbehave="crash-at=generate,crash-with=KILL")
+    running = checkout.start("--api", misbehave="crash-at=generate,crash-with=KILL", model=False)
     with pytest.raises(requests.ConnectionError):
         running.post("/sdapi/v1/txt2img", SMALL)
     assert running.wait_until_ended() == -signal.SIGKILL
@@ -117,8 +118,8 @@ def test_a_model_that_fails_to_load_leaves_the_server_up(checkout: Checkout) -> 
 
 
 def test_http_before_the_api_is_mounted_kills_it_only_if_asked(checkout: Checkout) -> None:
-    for words, code in (("slow-mount=1", None), ("slow-mount=1,http-before-ready-crash", 1)):
-        running = checkout.start("--api", misbehave=words, until="Running on local URL")
+    for words, code in (("slow-mount=0.6", None), ("slow-mount=0.6,http-before-ready-crash", 1)):
+        running = checkout.start("--api", misbehave=words, until="Running on local URL", model=False)
         assert running.get("/docs").status_code == 200
         assert running.get("/sdapi/v1/options").status_code == 404
         if code is None:
@@ -130,14 +131,16 @@ def test_http_before_the_api_is_mounted_kills_it_only_if_asked(checkout: Checkou
 
 
 def test_tcp_alone_before_the_api_is_mounted_is_safe(checkout: Checkout) -> None:
-    running = checkout.start("--api", misbehave="slow-mount=0.7,http-before-ready-crash", until="Running on local URL")
+    running = checkout.start(
+        "--api", model=False, misbehave="slow-mount=0.5,http-before-ready-crash", until="Running on local URL"
+    )
     assert running.accepts_connections()
-    running.wait_for_line(LOADED)
+    running.wait_for_line(READY)
     assert running.get("/sdapi/v1/options").status_code == 200
 
 
 def test_a_hang_accepts_connections_and_answers_none(checkout: Checkout) -> None:
-    running = checkout.start("--api", misbehave="hang-after=0")
+    running = checkout.start("--api", misbehave="hang-after=0", model=False)
 
     def hangs() -> bool:
         try:
@@ -152,14 +155,14 @@ def test_a_hang_accepts_connections_and_answers_none(checkout: Checkout) -> None
 
 
 def test_a_hanging_generation_leaves_the_rest_alive(checkout: Checkout) -> None:
-    running = checkout.start("--api", misbehave="hang-at-generate")
+    running = checkout.start("--api", misbehave="hang-at-generate", model=False)
     with pytest.raises(requests.ReadTimeout):
         running.post("/sdapi/v1/txt2img", SMALL, timeout=0.5)
     assert running.get("/internal/ping").json() == {}
-    assert running.get("/sdapi/v1/progress").json()["state"]["job"] == "scripts_txt2img"
+    wait_for(lambda: running.get("/sdapi/v1/progress").json()["state"]["job"] == "scripts_txt2img", "the job")
 
 
-@pytest.mark.parametrize("how", ["black", "flat", "nan-grey", "noise"])
+@pytest.mark.parametrize("how", ["black", "noise"])
 def test_pictures_are_spoilt_as_asked(checkout: Checkout, how: str) -> None:
     picture = _picture(checkout.start("--api", misbehave=f"picture={how},wrong-size"))
     assert picture.size == (56, 56)
@@ -169,19 +172,25 @@ def test_pictures_are_spoilt_as_asked(checkout: Checkout, how: str) -> None:
         assert picture.getpixel((0, 0)) == (0, 0, 0)
 
 
+@pytest.mark.parametrize(("how", "colour"), [("flat", (70, 130, 180)), ("nan-grey", (127, 127, 127))])
+def test_pictures_without_anything_on_them(how: str, colour: tuple[int, int, int]) -> None:
+    spoilt = spoil(Image.effect_noise((16, 8), 90).convert("RGB"), how, wrong_size=False)
+    assert spoilt.getcolors() == [(128, colour)]
+
+
 def test_nondeterministic_pictures_differ(checkout: Checkout) -> None:
     running = checkout.start("--api", misbehave="nondeterministic")
     assert _picture(running).tobytes() != _picture(running).tobytes()
 
 
 def test_generations_answer_the_asked_status_and_nothing_else_does(checkout: Checkout) -> None:
-    running = checkout.start("--api", misbehave="errors=503")
+    running = checkout.start("--api", misbehave="errors=503", model=False)
     assert running.post("/sdapi/v1/txt2img", SMALL).status_code == 503
     assert running.get("/sdapi/v1/options").status_code == 200
 
 
 def test_out_of_memory_is_in_the_log_and_in_the_answer(checkout: Checkout) -> None:
-    running = checkout.start("--api", misbehave="oom")
+    running = checkout.start("--api", misbehave="oom", model=False)
     answer = running.post("/sdapi/v1/txt2img", SMALL)
     assert (answer.status_code, answer.json()["error"]) == (500, "OutOfMemoryError")
     assert answer.json()["errors"].startswith("CUDA out of memory. Tried to allocate ")
@@ -192,7 +201,7 @@ def test_without_a_gpu_it_dies_or_fails_each_generation(checkout: Checkout) -> N
     dead = checkout.start("--api", misbehave="no-gpu", until=None)
     assert dead.wait_until_ended() == 1
     assert "RuntimeError: Torch is not able to use GPU; add --skip-torch-cuda-test" in dead.log
-    running = checkout.start("--api", "--skip-torch-cuda-test", misbehave="no-gpu")
+    running = checkout.start("--api", "--skip-torch-cuda-test", misbehave="no-gpu", model=False)
     answer = running.post("/sdapi/v1/txt2img", SMALL)
     assert answer.status_code == 500
     assert answer.json()["errors"].startswith("Found no NVIDIA driver on your system.")
@@ -201,14 +210,14 @@ def test_without_a_gpu_it_dies_or_fails_each_generation(checkout: Checkout) -> N
 
 
 def test_memory_grows(checkout: Checkout) -> None:
-    running = checkout.start(misbehave="grow=100MB/s")
+    running = checkout.start(misbehave="grow=100MB/s", model=False)
     process = psutil.Process(running.process.pid)
     before = process.memory_info().rss
     wait_for(lambda: process.memory_info().rss > before + 50_000_000, "50 MB more")
 
 
 def test_the_log_is_flooded(checkout: Checkout) -> None:
-    running = checkout.start(misbehave="flood=5MB", until=READY)
+    running = checkout.start(misbehave="flood=5MB", model=False)
     wait_for(lambda: running.log_file.stat().st_size > 5_000_000, "5 MB of log")
 
 
@@ -220,7 +229,7 @@ def test_each_picture_takes_its_time(checkout: Checkout) -> None:
 
 
 def test_signals_are_ignored(checkout: Checkout) -> None:
-    running = checkout.start("--api", misbehave="ignore-term")
+    running = checkout.start("--api", misbehave="ignore-term", model=False)
     for number in (signal.SIGTERM, signal.SIGINT):
         running.process.send_signal(number)
     assert running.get("/internal/ping").json() == {}
@@ -228,7 +237,7 @@ def test_signals_are_ignored(checkout: Checkout) -> None:
 
 
 def test_a_grandchild_outlives_it_in_a_session_of_its_own(checkout: Checkout) -> None:
-    running = checkout.start(misbehave="grandchild")
+    running = checkout.start(misbehave="grandchild", model=False)
     (grandchild,) = psutil.Process(running.process.pid).children()
     try:
         assert os.getsid(grandchild.pid) == grandchild.pid

@@ -6,7 +6,6 @@ import base64
 import io
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -26,10 +25,10 @@ FLAGS = (
 )  # fmt: skip
 
 
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     options = webdriver.ChromeOptions()
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options, Service(os.environ.get("CHROMEDRIVER", "/usr/bin/chromedriver")))
@@ -87,7 +86,7 @@ def test_a_picture_is_interrupted_and_a_failure_is_told(checkout: Checkout, brow
     wait_for(lambda: _text(browser, "status")().startswith("Step "), "a step")
     browser.find_element(By.ID, "interrupt").click()
     wait_for(lambda: _text(browser, "status")().startswith("Done in "), "the end")
-    failing = checkout.start(misbehave="oom")
+    failing = checkout.start(misbehave="oom", model=False)
     browser.get(failing.url)
     wait_for(lambda: browser.find_elements(By.CSS_SELECTOR, "#sampler option"), "the samplers")
     browser.find_element(By.ID, "generate").click()
@@ -96,7 +95,7 @@ def test_a_picture_is_interrupted_and_a_failure_is_told(checkout: Checkout, brow
 
 
 def test_the_login_lets_in_who_knows_the_password(checkout: Checkout, browser: webdriver.Chrome) -> None:
-    running = checkout.start("--gradio-auth", "joe:one")
+    running = checkout.start("--gradio-auth", "joe:one", model=False)
     assert running.get("/page/offer").status_code == 401
     browser.get(running.url)
     browser.find_element(By.NAME, "username").send_keys("joe")
