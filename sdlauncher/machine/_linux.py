@@ -51,22 +51,20 @@ def moved_bytes(pid: int) -> int:
     )
 
 
-def listens(pid: int, port: int) -> bool:
-    """Whether a process listens on a TCP port, as far as we may look."""
-    sockets = _listening(port)
-    folder = f"/proc/{pid}/fd"
+def children(pid: int) -> set[int] | None:
+    """Return the pids of a process's children, those not yet collected too; None where the kernel does not tell."""
+    folder = f"/proc/{pid}/task"
     try:
-        links = (os.readlink(f"{folder}/{name}") for name in os.listdir(folder))  # noqa: PTH115, PTH208
-        return any(link in sockets for link in links)
+        # Each thread has children of its own.
+        threads = os.listdir(folder)  # noqa: PTH208
     except OSError:
-        # It has ended meanwhile, or a descriptor was closed under our eyes: it is asked again at the next start.
-        return False
-
-
-def children() -> set[int] | None:
-    """Return the pids of our children, those that ended but were not collected too; None when nobody tells."""
-    path = f"/proc/self/task/{os.getpid()}/children"
-    return {int(pid) for pid in _read(path).split()} if os.path.exists(path) else None  # noqa: PTH110
+        return set()
+    found: set[int] = set()
+    for thread in threads:
+        found.update(int(child) for child in _read(f"{folder}/{thread}/children").split())
+    if not found and not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):  # noqa: PTH110
+        return None
+    return found
 
 
 def count_oom_kills() -> int:
@@ -80,16 +78,6 @@ def count_oom_kills() -> int:
 def boot() -> str:
     """Return what tells this boot from every other."""
     return _read("/proc/sys/kernel/random/boot_id").decode().strip()
-
-
-def _listening(port: int) -> set[str]:
-    found = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in _read(table).decode().splitlines()[1:]:
-            words = line.split()
-            if words[3] == "0A" and int(words[1].rpartition(":")[2], 16) == port:
-                found.add(f"socket:[{words[9]}]")
-    return found
 
 
 def _read(path: str) -> bytes:

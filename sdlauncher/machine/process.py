@@ -47,25 +47,48 @@ class Tree:
 
     def members(self) -> list[ProcessId]:
         """Return every living process of the tree, the first one first."""
+        below = _below_us(self) if self.owned else None
+        found = self._search() if below is None else below
+        found.sort(key=lambda one: (one != self.root, one.create_time, one.pid))
+        self._known.update(found)
+        return found
+
+    def is_ours(self, row: _table.Row) -> bool:
+        """Whether a process belongs here by itself, wherever it hangs now."""
+        if row.id in self._known:
+            return True
+        if row.start < self.root.create_time:
+            return False
+        return (self.owned and row.session == self.root.pid) or _table.has_environment(row.pid, MARK, self.mark)
+
+    def _search(self) -> list[ProcessId]:
+        """Look through the whole process table: the way for a tree whose orphans are not handed to us."""
         table = _table.read_table()
         table.pop(os.getpid(), None)
-        first = self.root
-        rooted = (row := table.get(first.pid)) is not None and row.id == first
-        ours = {
-            pid
-            for pid, row in table.items()
-            if row.id in self._known
-            or (rooted and row.session == first.pid and row.start >= first.create_time)
-            or (row.start >= first.create_time and _table.has_environment(pid, MARK, self.mark))
-        }
+        first = table.get(self.root.pid)
+        rooted = first is not None and first.id == self.root
+        ours = {pid for pid, row in table.items() if self.is_ours(row) or (rooted and row.session == self.root.pid)}
         grown = True
         while grown:
             below = {pid for pid, row in table.items() if row.parent in ours and pid not in ours}
             ours |= below
             grown = bool(below)
-        found = sorted((table[pid].id for pid in ours), key=lambda one: (one != first, one.create_time, one.pid))
-        self._known.update(found)
-        return found
+        return [table[pid].id for pid in ours]
+
+
+def _below_us(tree: Tree) -> list[ProcessId] | None:
+    """Return the tree from our own children downwards: all orphans of it are handed to us. None: nobody tells."""
+    ours = _table.children(os.getpid())
+    if ours is None:
+        return None
+    rows = [row for pid in ours if (row := _table.read_row(pid)) is not None and tree.is_ours(row)]
+    # One that has ended but was not collected has handed its children to us already.
+    found: list[ProcessId] = []
+    while rows:
+        row = rows.pop()
+        found.append(row.id)
+        rows += [below for pid in _table.children(row.pid) or () if (below := _table.read_row(pid)) is not None]
+    return found
 
 
 def add_usage(members: Iterable[ProcessId]) -> Usage:
@@ -76,6 +99,12 @@ def add_usage(members: Iterable[ProcessId]) -> Usage:
         sum(row.cpu_seconds for row in rows),
         sum(_table.moved_bytes(row.pid) for row in rows),
     )
+
+
+def find_largest(members: Iterable[ProcessId]) -> ProcessId | None:
+    """Return which of these processes takes the most memory now: of a WebUI's tree, the WebUI itself."""
+    rows = [row for one in members if (row := _table.read_row(one.pid)) is not None and row.id == one]
+    return max(rows, key=lambda row: row.memory_rss).id if rows else None
 
 
 def identify(pid: int) -> ProcessId | None:
@@ -91,13 +120,8 @@ def is_alive(process: ProcessId) -> bool:
 
 def has_children_besides(helpers: set[int]) -> bool:
     """Whether we have other children than `helpers`; True also where the system cannot tell."""
-    ours = _table.children()
+    ours = _table.children(os.getpid())
     return ours is None or bool(ours - helpers)
-
-
-def find_listener(members: Iterable[ProcessId], port: int) -> ProcessId | None:
-    """Return which of these processes listens on a TCP port."""
-    return next((one for one in members if _table.listens(one.pid, port)), None)
 
 
 def spawn(argv: Sequence[str], env: Mapping[str, str], output: int | None) -> int:

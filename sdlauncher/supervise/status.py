@@ -7,7 +7,7 @@ import os
 import select
 import time
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,15 +69,19 @@ def read_status(files: InstancePaths, *, adopt: bool = True) -> Status:
             record = _adopt(files, record)
         elif not living_tree(record):
             record = {**record, "state": "stopped", "pid": None, "supervisor_pid": None}
-    return status_of(files, record)
+    return replace(status_of(files, record), memory_rss=_memory(record))
 
 
 def status_of(files: InstancePaths, record: Mapping[str, Any]) -> Status:
+    """Return what a record says."""
     known = {name: record[name] for name in Status.__dataclass_fields__ if name in record and record[name] is not None}
     known["instance"] = files.name
-    if record.get("state") in ("starting", "running", "stopping") and (tree := living_tree(record)):
-        known["memory_rss"] = process.add_usage(tree).memory_rss
     return Status(**known, record=record)
+
+
+def _memory(record: Mapping[str, Any]) -> int | None:
+    tree = living_tree(record) if record.get("state") in ("starting", "running", "stopping") else []
+    return process.add_usage(tree).memory_rss if tree else None
 
 
 def _is_supervised(record: Mapping[str, Any]) -> bool:
@@ -86,6 +90,7 @@ def _is_supervised(record: Mapping[str, Any]) -> bool:
 
 
 def living_tree(record: Mapping[str, Any]) -> list[ProcessId]:
+    """Return the processes that a record is about and that are still there."""
     root = record.get("root")
     if not isinstance(root, list) or record.get("boot") != process.boot():
         return []

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from sdlauncher.core.crash import Ending, find_cause
 from sdlauncher.core.lifecycle import (
     LIVE,
     OVER,
@@ -177,7 +178,7 @@ class Supervisor:
         if after.model != before.model and after.model in ("loaded", "failed"):
             self._event(f"model-{after.model}")
         if after != before:
-            self._note()
+            self._unwritten = True
 
     def _expire(self) -> None:
         """A deadline is over. A start that writes nothing but works (downloads, computes) is not stuck."""
@@ -250,9 +251,6 @@ class Supervisor:
 
     def _ended(self, tree: Tree, wait_status: int | None) -> None:
         """The first process has gone: why, and is anything left of it?"""
-        # Only a supervisor that saw an end pays for the patterns that explain one.
-        from sdlauncher.core.crash import Ending, find_cause
-
         self._read(time.monotonic(), all_of_it=True)
         code, signal = (None, None) if wait_status is None else process.decode(wait_status)
         self.exit_code = code
@@ -306,10 +304,9 @@ class Supervisor:
         self._note()
 
     def _find_server(self) -> None:
-        """The WebUI itself is not its script: it is who listens on the port."""
+        """The WebUI itself is not its script. (Who has the port would take 30 ms to read from /proc/net.)"""
         if self._grip is not None:
-            members = self._grip.tree.members()
-            self.server = process.find_listener(members, self.spec.port) or self._grip.tree.root
+            self.server = process.find_largest(self._grip.tree.members())
 
     def _event(self, event: str, **facts: Any) -> None:
         line = add_event(self.folder.events, event, **facts)
