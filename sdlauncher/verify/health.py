@@ -23,11 +23,14 @@ POLL_SECONDS: Final = 0.25
 # A WebUI that opens its port answers HTTP safely only when its API is mounted: 0.2 to 0.6 s later, measured. Whoever
 # cannot read its log waits a multiple of that.
 SETTLE_SECONDS: Final = 2.0
-_FINAL: Final = ("SDL-AUTH-MISSING", "SDL-AUTH-WRONG", "SDL-HTTP-TLS", "SDL-HTTP-REDIRECT", "SDL-API-OFF")
+_FINAL: Final = ("SDL-AUTH-MISSING", "SDL-AUTH-WRONG", "SDL-HTTP-TLS", "SDL-HTTP-REDIRECT")
+_FINAL_OWN: Final = (*_FINAL, "SDL-NOT-RUNNING", "SDL-GAVE-UP", "SDL-API-OFF", "SDL-PORT-STRANGER")
 
 
-def check_health(target: Target, *, wait: float = 0) -> Health:
+def check_health(target: Target, *, wait: float = 0, patience: float = CALL_SECONDS) -> Health:
     """Check all layers; with `wait`, again and again until healthy or `wait` seconds have passed.
+
+    `patience` is how many seconds each request may take.
 
     An instance of ours gets no HTTP request before its log says that the start is over. What cannot become healthy
     by waiting (not running, gave up, wrong password) ends the wait at once.
@@ -35,8 +38,12 @@ def check_health(target: Target, *, wait: float = 0) -> Health:
     deadline = time.monotonic() + wait
     was_closed = False
     while True:
-        health = _check_own(target) if target.files is not None else _check_address(target, settle=was_closed)
-        if health.is_healthy or not _may_change(health, own=target.files is not None):
+        health = (
+            _check_own(target, patience)
+            if target.files is not None
+            else _check_address(target, patience, settle=was_closed)
+        )
+        if health.is_healthy or not _may_change(health.verdict, own=target.files is not None):
             return health
         was_closed = health.verdict == "SDL-PORT-CLOSED"
         left = deadline - time.monotonic()
@@ -45,41 +52,41 @@ def check_health(target: Target, *, wait: float = 0) -> Health:
         time.sleep(min(POLL_SECONDS, left))
 
 
-def _may_change(health: Health, *, own: bool) -> bool:
+def _may_change(verdict: str, *, own: bool) -> bool:
     """Tell whether waiting can help: not against a wrong password, nor without a supervisor that starts it."""
-    verdict = health.verdict
-    if own and verdict in ("SDL-NOT-RUNNING", "SDL-GAVE-UP"):
-        return False
-    return verdict == "SDL-MODEL-LOADING" or not (verdict in _FINAL or verdict.startswith("SDL-MODEL-"))
+    final = _FINAL_OWN if own else _FINAL
+    return verdict == "SDL-MODEL-LOADING" or not (verdict in final or verdict.startswith("SDL-MODEL-"))
 
 
-def _check_own(target: Target) -> Health:
+def _check_own(target: Target, patience: float) -> Health:
     instance = read_instance(target)
     if not instance.is_askable:
         return judge.complete([instance.layer])
-    return _check_endpoint(target, instance.endpoint, [instance.layer], instance)
+    return _check_endpoint(target, instance.endpoint, patience, [instance.layer], instance)
 
 
-def _check_address(target: Target, *, settle: bool) -> Health:
+def _check_address(target: Target, patience: float, *, settle: bool) -> Health:
     endpoint = target.endpoint()
     if settle and can_connect(endpoint.host, endpoint.port, seconds=CONNECT_SECONDS) is not None:
         time.sleep(SETTLE_SECONDS)
-    return _check_endpoint(target, endpoint, [Layer("process", None, "SDL-PROCESS-FOREIGN")], None)
+    return _check_endpoint(target, endpoint, patience, [Layer("process", None, "SDL-PROCESS-FOREIGN")], None)
 
 
-def _check_endpoint(target: Target, endpoint: Endpoint, layers: list[Layer], instance: Instance | None) -> Health:
+def _check_endpoint(
+    target: Target, endpoint: Endpoint, patience: float, layers: list[Layer], instance: Instance | None
+) -> Health:
     client = Client(endpoint)
     seconds = can_connect(endpoint.host, endpoint.port, seconds=CONNECT_SECONDS)
     port = judge.judge_port(endpoint.host, endpoint.port, seconds, _stranger(instance, endpoint.port))
     if not port.ok:
         return judge.complete([*layers, port])
 
-    docs = ask(client, "/docs")
+    docs = ask(client, "/docs", seconds=patience)
     alive = judge.judge_liveness(docs)
     if not alive.ok:
         return judge.complete([*layers, port, alive])
-    openapi = ask(client, "/openapi.json")
-    options = ask(client, "/sdapi/v1/options")
+    openapi = ask(client, "/openapi.json", seconds=patience)
+    options = ask(client, "/sdapi/v1/options", seconds=patience)
     api = judge.judge_api(openapi, options)
     layers += [port, alive, judge.judge_docs(docs, has_api=api.ok is True), api]
     if not api.ok:
@@ -88,7 +95,7 @@ def _check_endpoint(target: Target, endpoint: Endpoint, layers: list[Layer], ins
     layers.append(auth)
     if not auth.ok:
         return judge.complete(layers)
-    layers.append(judge.judge_model(ask(client, "/sdapi/v1/sd-models")))
+    layers.append(judge.judge_model(ask(client, "/sdapi/v1/sd-models", seconds=patience)))
     log, kept = None, None
     if instance is not None and target.files is not None:
         log = read_model_log(instance, target.files)

@@ -81,6 +81,7 @@ def measure(image: Image.Image) -> PictureFacts:
         tint=max(mean) - min(mean),
         roughness=steps / spread if spread else 0.0,
         coarse=coarse / variance if variance else 1.0,
+        discord=_discord(image) / spread if spread else 0.0,
         vivid=_share_of_corners(image),
     )
 
@@ -91,6 +92,16 @@ def difference(first: Image.Image, second: Image.Image) -> float:
         return 255.0
     means = ImageStat.Stat(ImageChops.difference(first, second)).mean
     return sum(means) / len(means)
+
+
+def _discord(image: Image.Image) -> float:
+    """Return how far the channels go their own ways: the mean spread of red minus green and of green minus blue."""
+    red, green, blue = image.split()
+    spreads = [
+        2 * ImageStat.Stat(ImageChops.subtract(one, other, scale=2, offset=128)).stddev[0]
+        for one, other in ((red, green), (green, blue))
+    ]
+    return sum(spreads) / 2
 
 
 def _share_of_corners(image: Image.Image) -> float:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from sdlauncher.core.hardware import MIB
 from sdlauncher.core.picture import judge_picture
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.files import write_bytes
@@ -23,6 +24,9 @@ __all__ = ["Check", "OnProgress", "Progress", "Smoke", "SmokeRequest", "run_smok
 OK: Final = "ok"
 PROMPT: Final = "a red apple on a wooden table"
 SEED: Final = 20221
+# A picture made twice needs no more memory than made once; what is left over is what the allocator keeps.
+_GROWTH_BYTES: Final = 512 * MIB
+_GROWTH_SHARE: Final = 0.25
 _LOW_DENOISING: Final = 0.15
 _HIGH_DENOISING: Final = 0.95
 
@@ -119,10 +123,13 @@ def run_smoke(
         for number, each in enumerate(made.pictures[: asked.batch_size], start=1):
             write_bytes(_numbered(out, number), each.data)
         if asked.repeat:
+            # After the first picture: that one loads the model and fills the caches.
+            before = _memory(client)
             again = generate(
                 client, TXT2IMG, _payload(asked), seconds=asked.seconds, stage="repeat", on_progress=on_progress
             )
             checks.append(_judge_repeat(made, again))
+            checks += _judge_memory(before, _memory(client))
         if img2img:
             checks += _judge_img2img(client, asked, made, on_progress)
     except SdLauncherError as error:
@@ -149,8 +156,7 @@ def run_smoke(
 
 def _choose(client: Client, request: SmokeRequest) -> SmokeRequest:
     """Fill in what was left open, by whether the WebUI computes on a GPU."""
-    memory = ask(client, "/sdapi/v1/memory", seconds=5)
-    cuda = memory.json.get("cuda") if isinstance(memory.json, dict) else None
+    cuda = _memory(client).get("cuda")
     has_gpu = isinstance(cuda, dict) and "error" not in cuda
     side, steps = (512, 20) if has_gpu else (256, 8)
     return replace(request, width=request.width or side, height=request.height or side, steps=request.steps or steps)
@@ -197,6 +203,7 @@ def _judge_first(asked: SmokeRequest, made: Generation) -> list[Check]:
                 "spread": f"{facts.spread:.1f}",
                 "roughness": f"{facts.roughness:.2f}",
                 "coarse": f"{facts.coarse:.2f}",
+                "discord": f"{facts.discord:.2f}",
                 "vivid": f"{facts.vivid:.0%}",
             },
         ),
@@ -257,6 +264,35 @@ def _judge_repeat(first: Generation, second: Generation) -> Check:
     return _check(
         "repeat", distance <= 4.0, ("SDL-SMOKE-REPEAT-OK", "SDL-SMOKE-REPEAT"), {"distance": f"{distance:.1f}"}
     )
+
+
+def _memory(client: Client) -> dict[str, Any]:
+    memory = ask(client, "/sdapi/v1/memory", seconds=5)
+    return memory.json if memory.is_json and isinstance(memory.json, dict) else {}
+
+
+def _judge_memory(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Check]:
+    """Judge what the same picture cost once more: no out-of-memory event of the GPU, no jump of the process."""
+    checks = []
+    failures = [_count(memory, "cuda", "events", "oom") for memory in (before, after)]
+    if None not in failures:
+        more = (failures[1] or 0) - (failures[0] or 0)
+        facts = {"count": more}
+        checks.append(_check("gpu-memory", more <= 0, ("SDL-SMOKE-GPU-MEMORY-OK", "SDL-SMOKE-GPU-MEMORY"), facts))
+    used = [_count(memory, "ram", "used") for memory in (before, after)]
+    if used[0] and used[1]:
+        growth = used[1] - used[0]
+        facts = {"growth": round(growth / MIB), "used": round(used[1] / MIB)}
+        jumps = growth > max(_GROWTH_BYTES, _GROWTH_SHARE * used[0])
+        checks.append(_check("memory", not jumps, ("SDL-SMOKE-MEMORY-OK", "SDL-SMOKE-MEMORY"), facts))
+    return checks
+
+
+def _count(memory: Mapping[str, Any], *path: str) -> float | None:
+    value: Any = memory
+    for step in path:
+        value = value.get(step) if isinstance(value, dict) else None
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def _judge_img2img(
