@@ -61,15 +61,14 @@ def _scan_bash(text: str, names: frozenset[str], known: Mapping[str, str]) -> It
     seen = dict(known)
     at = 0
     while at < len(text):
-        end = text.find("\n", at)
-        end = len(text) if end < 0 else end
-        line = text[at:end]
         start = _BASH_START.match(text, at)
         if start is None:
-            yield from _find_hidden(line, names, "#")
+            end = _end_of_line(text, at)
+            yield from _find_hidden(text[at:end], names, "#")
             at = end + 1
             continue
         at = start.end()
+        given: list[tuple[str, str]] = []
         while (found := _BASH_NAME.match(text, at)) is not None:
             name, is_more = found[1], found[2] == "+"
             try:
@@ -82,15 +81,35 @@ def _scan_bash(text: str, names: frozenset[str], known: Mapping[str, str]) -> It
                 seen.pop(name, None)
                 if name in names:
                     yield name, None
-                at = max(end, found.end())
+                at = _end_of_line(text, found.end())
                 break
             seen[name] = value
-            if name in names:
-                yield name, value
-            while at < len(text) and text[at] in " \t":
-                at += 1
-        end = text.find("\n", at)
-        at = len(text) if end < 0 else end + 1
+            given.append((name, value))
+            at = _skip_blanks(text, at)
+        rest = text[at : _end_of_line(text, at)]
+        if not rest.strip("\r") or rest.startswith((";", "#")):
+            yield from ((name, value) for name, value in given if name in names)
+        else:
+            # `NAME=value command` sets it for that command alone, and what `&&` or `|` do only the shell can tell.
+            for name, _ in given:
+                seen.pop(name, None)
+            yield from ((name, None) for name, _ in given if name in names)
+        if rest.startswith(";"):
+            at = _skip_blanks(text, at + 1)
+            continue
+        yield from _find_hidden(rest, names, "#")
+        at = _end_of_line(text, at) + 1
+
+
+def _skip_blanks(text: str, at: int) -> int:
+    while at < len(text) and text[at] in " \t":
+        at += 1
+    return at
+
+
+def _end_of_line(text: str, at: int) -> int:
+    end = text.find("\n", at)
+    return len(text) if end < 0 else end
 
 
 def _read_bash_word(text: str, at: int, seen: Mapping[str, str]) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""Flag checks: they agree with what every program's parser said, and with argparse itself on parsers made up at random."""
+"""Flag checks: they agree with what every program's own parser said, and with argparse on arguments at random."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sdlauncher import messages
 from sdlauncher.catalog import NAMES, load_webui
-from sdlauncher.catalog.flags import load_grammar, load_names, load_notes
+from sdlauncher.catalog.flags import load_grammar, load_notes
 from sdlauncher.catalog.planning import load_tables
 from sdlauncher.core.flags import ACCEPTED, check_words
 from sdlauncher.core.hardware import GIB, MIB, Driver, Gpu, Hardware, Host, MigInstance
@@ -214,6 +214,7 @@ def test_flags_come_in_the_order_in_which_they_are_explained() -> None:
 
 BIG = gpu("NVIDIA GeForce RTX 4090", "8.9", 24564, index=1, uuid="GPU-big")
 SMALL = gpu("NVIDIA GeForce GTX 1660", "7.5", 6144, index=0, uuid="GPU-small")
+EXTENSIONS = ("--enable-insecure-extension-access",)
 KEPLER = gpu("Tesla K80", "3.7", 99999, index=2, uuid="GPU-old")
 
 
@@ -280,8 +281,8 @@ def test_unset_flags_stay_out_and_an_api_that_is_unset_is_warned_of() -> None:
         (machine(SMALL, BIG), Settings(gpu="1", flags=("--device-id 1",)), "SDL-FLAG-DEVICE-MASKED"),
         (machine(SMALL), Settings(flags=("--theme 'dark",)), "SDL-ARGS-QUOTES"),
         (machine(SMALL), Settings(flags=("--api-auth u:p",)), "SDL-SECRET-IN-SETTINGS"),
-        (machine(SMALL), Settings(listen=True, flags=("--enable-insecure-extension-access",)), "SDL-EXTENSIONS-EXPOSED"),
-        (machine(SMALL), Settings(flags=("--share", "--enable-insecure-extension-access")), "SDL-EXTENSIONS-EXPOSED"),
+        (machine(SMALL), Settings(listen=True, flags=EXTENSIONS), "SDL-EXTENSIONS-EXPOSED"),
+        (machine(SMALL), Settings(flags=("--share", *EXTENSIONS)), "SDL-EXTENSIONS-EXPOSED"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_by_name(hardware: Hardware, wishes: Settings, code: str) -> None:
@@ -369,8 +370,9 @@ def test_a_known_break_whose_cure_is_switched_off_stays_as_it_is() -> None:
 
 capabilities = st.tuples(st.integers(1, 15), st.integers(0, 9))
 memories = st.one_of(st.none(), st.integers(256 * MIB, 300 * GIB))
-drivers = st.one_of(st.none(), st.sampled_from(["340.108", "450.80.02", "470.256.02", "525.60.13", "535.1", "550.54.14",
-                                                "566.36", "570.26", "570.65", "580.65.06", "581.2", "620.1"]))  # fmt: skip
+releases = ["340.108", "450.80.02", "470.256.02", "525.60.13", "535.1", "550.54.14", "566.36", "570.26", "570.65",
+            "580.65.06", "581.2", "620.1"]  # fmt: skip
+drivers = st.one_of(st.none(), st.sampled_from(releases))
 names = st.sampled_from(["NVIDIA GeForce GTX 1650", "Tesla T4", "NVIDIA GeForce RTX 4090", "Something new", ""])
 gpus = st.builds(
     lambda index, name, capability, memory: Gpu(index, f"GPU-{index}", name, capability, memory),
