@@ -9,6 +9,7 @@ import json
 import socket
 import ssl
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ class HostileServer:
     scheme: str = "http"
     sent: int = 0
     visits: list[tuple[str, str, Mapping[str, str]]] = field(default_factory=list)
+    first_visit: float = 0.0
     over: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -60,11 +62,11 @@ class HostileServer:
 
 @contextlib.contextmanager
 def hostile_server(
-    routes: Mapping[str, Behaviour], *, tls: ssl.SSLContext | None = None
+    routes: Mapping[str, Behaviour], *, tls: ssl.SSLContext | None = None, port: int = 0
 ) -> Iterator[HostileServer]:
-    """Serve on a free port of the loopback until the block ends."""
+    """Serve on a port of the loopback (0: a free one) until the block ends."""
     server = HostileServer(dict(routes), scheme="https" if tls else "http")
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", port))
     server.port = listener.getsockname()[1]
     thread = threading.Thread(target=_accept, args=(listener, server, tls), daemon=True)
     thread.start()
@@ -103,6 +105,7 @@ def _serve(connection: socket.socket, server: HostileServer, tls: ssl.SSLContext
                 headers[name.lower()] = value.strip()
             body = reader.read(int(headers.get("content-length", "0")))
             path = target.partition("?")[0]
+            server.first_visit = server.first_visit or time.monotonic()
             server.visits.append((method, path, headers))
             behave = server.routes.get(path, not_found)
             behave(Visit(connection, method, path, headers, body, server))
