@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sdlauncher.core.verdict import Verdict
     from sdlauncher.setup.adopt import Adopted
     from sdlauncher.setup.install import Installed
+    from sdlauncher.setup.site import Site
 
 
 @command("install", help="Install a WebUI, or go on where an interrupted installation stopped.")
@@ -46,6 +47,29 @@ def adopt_command(*, instance: str, directory: str) -> Report:
 
     found = adopt(locate_paths(), instance, Path(directory))
     return Report(_describe_adopted(found), lambda: _render_adopted(found))
+
+
+def open_named_site(instance: str) -> Site:
+    """Return the place where the instance's WebUI is installed.
+
+    Raises SDL-NOT-INSTALLED when none is, SDL-INSTALL-NO-RECIPE for one that is not installed by recipe.
+    """
+    from dataclasses import replace
+
+    from sdlauncher.catalog import load_webui
+    from sdlauncher.errors import SdLauncherError
+    from sdlauncher.machine.paths import locate_paths
+    from sdlauncher.machine.settings import checkout_of, read_settings
+    from sdlauncher.setup.checkout import identify
+    from sdlauncher.setup.install import open_site
+
+    paths = locate_paths()
+    settings = read_settings(paths, instance)
+    checkout = checkout_of(paths, settings)
+    found = identify(checkout)
+    if found is None:
+        raise SdLauncherError("SDL-NOT-INSTALLED", webui=load_webui(settings.webui_name).title, path=checkout)
+    return open_site(paths, replace(settings, webui=found), _detect_hardware, say=say)
 
 
 def _detect_hardware() -> Hardware:

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import platform
-import re
 import shlex
-import sys
 from pathlib import Path
 from typing import Any, Final
 
-from sdlauncher.catalog.recipe import find_lock
 from sdlauncher.core.mirrors import FROM_PACKAGES, same_build
 from sdlauncher.core.recipe import parse_lock
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.files import read_json, write_bytes, write_json
 from sdlauncher.machine.python import Interpreter, environment_python, find_python, normalise, read_environment
-from sdlauncher.machine.uv import find_provided_python, uv_command, uv_environment
-from sdlauncher.messages import choose_language
+from sdlauncher.machine.uv import find_provided_python, uv_command
+from sdlauncher.setup.packages import (
+    SYSTEM,
+    choose_lock,
+    digest_of,
+    held_back,
+    install_words,
+    last_words,
+    read_packages,
+    step_failed,
+    uv_settings,
+)
 from sdlauncher.setup.site import Site
 from sdlauncher.setup.steps import Step
 
-SYSTEM: Final = {"win32": "windows", "darwin": "darwin"}.get(sys.platform, "linux")
 _PROBE_SECONDS: Final = 6.0
 
 # Runs in the WebUI's own environment: each module is imported, and torch computes on what it will compute on.
@@ -68,11 +71,6 @@ def is_foreign(site: Site) -> bool:
     return environment is not None and "torch" in environment.packages
 
 
-def uv_settings(site: Site) -> dict[str, str]:
-    """Return the environment in which uv works for this site."""
-    return uv_environment(site.paths.cache / "wheels", offline=site.offline)
-
-
 def _is_made(site: Site) -> bool:
     return environment_python(site.venv).exists() and (site.venv / "pyvenv.cfg").is_file() and site.stamp.exists()
 
@@ -83,7 +81,7 @@ def _make(site: Site) -> None:
     words = [uv_command(), "venv", "--no-project", "--clear", "--python", str(python.executable), str(site.venv)]
     done = site.follow(words, env=uv_settings(site))
     if not done.ok:
-        raise _failed(site, "environment", done.stdout)
+        raise step_failed(site, "environment", done.stdout)
     site.add_to_stamp(python=python.version)
 
 
@@ -104,7 +102,7 @@ def provide_python(site: Site) -> Interpreter:
         provided = find_provided_python(versions[0], environment) if done.ok else None
         if provided is not None:
             return provided
-        answers.append(f"{source}: {_last_line(done.stdout)}")
+        answers.append(f"{source}: {last_words(done.stdout)}")
     raise SdLauncherError("SDL-PYTHON-MISSING", versions=" or ".join(versions), evidence="; ".join(answers))
 
 
@@ -112,7 +110,7 @@ def _has_torch(site: Site) -> bool:
     stamp = site.read_stamp()
     if "torch" not in stamp:
         return False
-    packages = _packages(site)
+    packages = read_packages(site)
     return all(packages.get(name) == version for name, version in stamp["torch"]["packages"].items())
 
 
@@ -122,7 +120,7 @@ def _install_torch(site: Site) -> None:
     plan = plan_for(site.hardware(), site.settings)
     torch = plan.torch
     source, label = _choose_torch_source(site, torch.version.partition("+")[0], torch.channel)
-    words = [*_install_words(site), *_held_back(site)]
+    words = [*install_words(site), *held_back(site)]
     if label:
         words += ["--index", source, "--index-strategy", "unsafe-best-match"]
     versions = {"torch": torch.version, "torchvision": torch.torchvision}
@@ -131,8 +129,8 @@ def _install_torch(site: Site) -> None:
         wanted.append(_xformers(torch.xformers))
     done = site.follow([*words, *wanted], env=uv_settings(site))
     if not done.ok:
-        raise _failed(site, "torch", done.stdout)
-    packages = _packages(site)
+        raise step_failed(site, "torch", done.stdout)
+    packages = read_packages(site)
     names = [name for name in ("torch", "torchvision", "xformers") if name in packages]
     site.add_to_stamp(
         torch={"channel": torch.channel, "source": source, "packages": {name: packages[name] for name in names}}
@@ -175,50 +173,34 @@ def _has_requirements(site: Site) -> bool:
     stamp = site.read_stamp()
     if stamp.get("requirements") != _requirements_digest(site):
         return False
-    installed = _packages(site)
+    installed = read_packages(site)
     return all(normalise(name) in installed for name in stamp.get("packages", ()))
 
 
 def _install_requirements(site: Site) -> None:
-    words = _install_words(site)
-    lock = _lock(site)
+    words = install_words(site)
+    lock = choose_lock(site)
     builds = site.cures.build_constraints
     if builds:
-        file = site.paths.cache / "constraints" / f"build-{_digest(*builds)}.txt"
+        file = site.paths.cache / "constraints" / f"build-{digest_of(*builds)}.txt"
         write_bytes(file, "".join(f"{line}\n" for line in builds).encode())
         words += ["--build-constraints", str(file)]
     if lock is not None:
         words += ["--no-deps", "--require-hashes", "--requirements", str(lock)]
     else:
-        words += [*_held_back(site), "--requirements", str(site.directory / site.recipe.requirements)]
+        words += [*held_back(site), "--requirements", str(site.directory / site.recipe.requirements)]
         words += [*site.cures.packages, "pip", "wheel"]
     done = site.follow(words, env=uv_settings(site))
     if not done.ok:
-        raise _failed(site, "requirements", done.stdout)
-    names = sorted(parse_lock(lock.read_text(encoding="utf-8"))) if lock else sorted(_packages(site))
+        raise step_failed(site, "requirements", done.stdout)
+    names = sorted(parse_lock(lock.read_text(encoding="utf-8"))) if lock else sorted(read_packages(site))
     site.add_to_stamp(requirements=_requirements_digest(site), packages=names)
 
 
 def _requirements_digest(site: Site) -> str:
     """Name what the requirements are: the lock, or the checkout's own file where no lock fits it."""
-    file = _lock(site) or site.directory / site.recipe.requirements
-    return _digest(file.read_text(encoding="utf-8")) if file.is_file() else "none"
-
-
-def _lock(site: Site) -> Path | None:
-    """Return the lock for this checkout: only the release that it was made for has one."""
-    version = str(site.read_stamp().get("python", ""))
-    lock = find_lock(site.recipe, ".".join(version.split(".")[:2]), SYSTEM) if site.recipe.lock else None
-    if lock is None or platform.machine().lower() not in ("x86_64", "amd64"):
-        return None
-    try:
-        asked = (site.directory / site.recipe.requirements).read_bytes()
-    except OSError:
-        return None
-    # The first lines of a lock say for which requirements file it was made (line ends apart).
-    digest = hashlib.sha256(asked.replace(b"\r\n", b"\n")).hexdigest()
-    with lock.open(encoding="utf-8") as stream:
-        return lock if digest in stream.readline() + stream.readline() else None
+    file = choose_lock(site) or site.directory / site.recipe.requirements
+    return digest_of(file.read_text(encoding="utf-8")) if file.is_file() else "none"
 
 
 def _is_proved(site: Site) -> bool:
@@ -230,7 +212,7 @@ def _proof_digest(site: Site) -> str:
     """Name what was proved: the interpreter and what we installed for it."""
     stamp = site.read_stamp()
     parts = [stamp.get(key) for key in ("python", "torch", "requirements")]
-    return _digest(json.dumps([*parts, site.recipe.proof], sort_keys=True))
+    return digest_of(json.dumps([*parts, site.recipe.proof], sort_keys=True))
 
 
 def _prove(site: Site) -> None:
@@ -243,73 +225,17 @@ def _prove(site: Site) -> None:
 
 
 def _import_everything(site: Site) -> dict[str, Any]:
-    names = [*site.recipe.proof, *(["xformers"] if "xformers" in _packages(site) else [])]
+    names = [*site.recipe.proof, *(["xformers"] if "xformers" in read_packages(site) else [])]
     environment = {**uv_settings(site), "PYTHONDONTWRITEBYTECODE": "", "HF_HUB_OFFLINE": "1"}
     python = environment_python(site.venv)
     done = site.follow([str(python), "-I", "-c", _PROOF, json.dumps(names)], env=environment, timeout=900)
     report = _last_object(done.stdout)
     if report is None:
-        raise _failed(site, "proof", done.stdout or f"exit status {done.returncode}")
+        raise step_failed(site, "proof", done.stdout or f"exit status {done.returncode}")
     if report["failed"]:
         evidence = "; ".join(f"{name}: {what}" for name, what in report["failed"].items())
         raise SdLauncherError("SDL-PROOF-FAILED", evidence=evidence, log=site.log)
     return report
-
-
-def _install_words(site: Site) -> list[str]:
-    words = [uv_command(), "pip", "install", "--python", str(environment_python(site.venv))]
-    first, *others = site.mirrors.packages
-    # The user's own uv configuration counts unless config.toml names another index.
-    if "packages" in site.mirrors.chosen:
-        words += ["--default-index", first]
-        for other in others:
-            words += ["--index", other]
-    return words
-
-
-def _held_back(site: Site) -> list[str]:
-    """Return the constraints for a resolution: the versions of the lock, else the cures' own."""
-    lock = _lock(site)
-    lines = list(site.cures.constraints)
-    if lock is not None:
-        lines += [f"{name}=={version}" for name, version in parse_lock(lock.read_text(encoding="utf-8")).items()]
-    if not lines:
-        return []
-    file = site.paths.cache / "constraints" / f"{_digest(*lines)}.txt"
-    write_bytes(file, "".join(f"{line}\n" for line in lines).encode())
-    return ["--constraints", str(file)]
-
-
-def _packages(site: Site) -> dict[str, str]:
-    environment = read_environment(site.venv)
-    return environment.packages if environment else {}
-
-
-def _failed(site: Site, step: str, output: str) -> SdLauncherError:
-    """Name what made a step fail: the cause, where the catalog of signatures knows it, and the tool's own words."""
-    from sdlauncher.catalog.signatures import load_signatures
-    from sdlauncher.core.diagnosis import UNKNOWN, classify, first_decisive
-
-    finding = first_decisive(classify(output.splitlines(), load_signatures()))
-    if finding is None or finding.signature is UNKNOWN:
-        return SdLauncherError("SDL-STEP-FAILED", step=step, evidence=_last_line(output), log=site.log)
-    language = choose_language(os.environ)
-    return SdLauncherError(
-        "SDL-STEP-FAILED-BECAUSE",
-        step=step,
-        evidence=_last_line(output),
-        cause=finding.cause(language),
-        remedy=finding.remedy(language),
-        log=site.log,
-    )
-
-
-def _last_line(output: str) -> str:
-    """Return what a failed tool says is wrong: from its last word of an error on, at most five lines."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    marks = [index for index, line in enumerate(lines) if re.match(r"(error|fatal)\b|×|\w*Error:", line, re.IGNORECASE)]
-    told = lines[marks[-1] :][:5] if marks else lines[-3:]
-    return " ".join(told)[:600] or "it said nothing"
 
 
 def _last_object(output: str) -> dict[str, Any] | None:
@@ -321,7 +247,3 @@ def _last_object(output: str) -> dict[str, Any] | None:
                 return None
             return value if isinstance(value, dict) else None
     return None
-
-
-def _digest(*texts: str) -> str:
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:24]

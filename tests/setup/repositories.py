@@ -54,6 +54,8 @@ def write_tree(directory: Path, files: Mapping[str, str]) -> Path:
     for name, text in files.items():
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         (directory / name).write_text(text)
+        if name.endswith(".sh"):
+            (directory / name).chmod(0o755)
     return directory
 
 

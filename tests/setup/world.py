@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import sdlauncher.mini
 from tests.setup.repositories import FILES, commit
 
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -123,6 +124,26 @@ def build_world(root: Path, home: Path) -> World:
     world.program = commit(world.git / "webui", a1111_files(world.side), tag="v1.10.1")
     world.write()
     return world
+
+
+def startable_files(side: str) -> dict[str, str]:
+    """An AUTOMATIC1111 that starts: its scripts and its server are Mini WebUI's."""
+    mini = Path(sdlauncher.mini.__file__).parent / "checkout"
+    launch = f"""import os, sys
+from pathlib import Path
+try:
+    from sdlauncher.mini.server import main
+except ImportError:
+    os.execv({sys.executable!r}, [{sys.executable!r}, "-u", *sys.argv])
+main(Path(__file__).resolve().parent)
+"""
+    return {
+        **a1111_files(side),
+        "launch.py": launch,
+        "webui.sh": (mini / "webui.sh").read_text(),
+        "webui-user.sh": (mini / "webui-user.sh").read_text(),
+        ".gitignore": "/venv/\n/repositories/\n/models/\n/outputs/\n/tmp/\n/*.json\n/extensions/\n/embeddings/\n",
+    }
 
 
 def a1111_files(side: str) -> dict[str, str]:

@@ -1,0 +1,145 @@
+"""Commands that change an installation: update, rollback and snapshot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sdlauncher.cli.install import open_named_site
+from sdlauncher.cli.options import command, option
+from sdlauncher.cli.output import Report, language
+from sdlauncher.cli.table import render_table
+from sdlauncher.errors import SdLauncherError
+
+if TYPE_CHECKING:
+    from sdlauncher.core.snapshot import Change, Snapshot
+    from sdlauncher.setup.update import Target, Updated
+
+
+@command("update", help="Go to a newer version, and back by itself if that one does not make a picture.")
+@option("--to", "ref", metavar="REF", help="A tag, branch or commit (default: the newest of its branch).")
+@option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@option("--no-check", is_flag=True, help="Do not make pictures before and after.")
+def update_command(*, instance: str, ref: str | None, dry_run: bool, no_check: bool) -> Report:
+    """Look, then update through the gate."""
+    from sdlauncher.setup.update import Updated, look
+
+    site = open_named_site(instance)
+    target = look(site, ref)
+    if dry_run:
+        done = Updated(target, None, ())
+    else:
+        from sdlauncher.setup.gate import update_through_gate
+
+        done = update_through_gate(site, target, check=not no_check)
+    failure = None
+    if done.rolled_back is not None:
+        text = done.rolled_back.describe(language())
+        failure = SdLauncherError("SDL-UPDATE-ROLLED-BACK", ref=target.ref, reason=text.sentence, hint=text.hint)
+    return Report(_describe_update(done), lambda: _render_update(done), failure)
+
+
+@command("rollback", help="Put the installation back to a snapshot (default: the newest).")
+@click.argument("snapshot", metavar="[ID]", required=False)
+@option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+def rollback_command(*, instance: str, snapshot: str | None, dry_run: bool) -> Report:
+    """Restore a snapshot; the state before it becomes one as well."""
+    from sdlauncher.setup.snapshots import find_snapshot, plan_restore, restore, take_snapshot
+    from sdlauncher.supervise import control
+
+    site = open_named_site(instance)
+    files = site.paths.instance(instance)
+    chosen = find_snapshot(files, snapshot)
+    changes = plan_restore(site, chosen)
+    if not dry_run and changes:
+        control.stop(files)
+        take_snapshot(site, f"before going back to {chosen.id}")
+        changes = restore(site, chosen)
+    data = {"snapshot": chosen.id, "dry_run": dry_run, "changes": [_describe_change(it) for it in changes]}
+    return Report(data, lambda: _render_changes(changes))
+
+
+@click.group("snapshot", help="Take and list snapshots of an installation.")
+def snapshot_command() -> None:
+    """Group of the commands about snapshots."""
+
+
+@command("list", help="List the snapshots of an instance, the newest first.")
+def snapshot_list_command(*, instance: str) -> Report:
+    """List snapshots."""
+    from sdlauncher.machine.paths import locate_paths
+    from sdlauncher.setup.snapshots import list_snapshots
+
+    found = list_snapshots(locate_paths().instance(instance))
+    return Report(
+        {"snapshots": [_describe_snapshot(it) for it in found]},
+        lambda: render_table([(it.id, it.at, it.standings[0].commit[:12], it.reason) for it in found]),
+    )
+
+
+@command("take", help="Record the installation as it is.")
+def snapshot_take_command(*, instance: str) -> Report:
+    """Take a snapshot."""
+    from sdlauncher.setup.snapshots import take_snapshot
+
+    taken = take_snapshot(open_named_site(instance), "by hand")
+    return Report(_describe_snapshot(taken), lambda: taken.id)
+
+
+snapshot_command.add_command(snapshot_list_command)
+snapshot_command.add_command(snapshot_take_command)
+
+
+def _describe_target(target: Target) -> dict[str, Any]:
+    return {
+        "ref": target.ref,
+        "from": target.current,
+        "to": target.commit,
+        "commits": list(target.subjects),
+        "changed_by_hand": list(target.changed),
+        "requirements_change": target.requirements_change,
+    }
+
+
+def _describe_update(done: Updated) -> dict[str, Any]:
+    return {
+        **_describe_target(done.target),
+        "snapshot": done.snapshot.id if done.snapshot else None,
+        "changes": [_describe_change(it) for it in done.changes],
+        "stashed": list(done.stashed),
+        "rolled_back": done.rolled_back.code if done.rolled_back else None,
+    }
+
+
+def _render_update(done: Updated) -> str:
+    target = done.target
+    lines = [f"{target.current[:12]} -> {target.commit[:12]} ({target.ref})", *(f"  {it}" for it in target.subjects)]
+    if target.changed:
+        lines.append("changed by hand: " + ", ".join(target.changed))
+    if done.stashed:
+        lines.append("kept in git stash, because they no longer fit: " + ", ".join(done.stashed))
+    return "\n".join([*lines, _render_changes(done.changes)]).rstrip()
+
+
+def _describe_change(change: Change) -> dict[str, Any]:
+    return {"what": change.what, "name": change.name, "from": change.before, "to": change.after}
+
+
+def _render_changes(changes: tuple[Change, ...]) -> str:
+    def short(value: str | None) -> str:
+        return "-" if value is None else value[:12]
+
+    return render_table([(it.what, it.name, short(it.before), "->", short(it.after)) for it in changes])
+
+
+def _describe_snapshot(snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "id": snapshot.id,
+        "at": snapshot.at,
+        "webui": snapshot.webui,
+        "reason": snapshot.reason,
+        "commit": snapshot.standings[0].commit if snapshot.standings else None,
+        "packages": len(snapshot.packages),
+        "speed": snapshot.speed,
+    }

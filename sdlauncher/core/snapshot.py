@@ -1,0 +1,63 @@
+"""The state of an installation as a value, and what lies between two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a git repository stands; `folder` is relative to the checkout, `.` is the checkout itself."""
+
+    folder: str
+    commit: str
+    branch: str | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that an update can change, as it was at `at` (ISO 8601, UTC). `speed` in steps per second, if known."""
+
+    id: str
+    at: str
+    webui: str
+    reason: str
+    standings: tuple[Standing, ...]
+    packages: Mapping[str, str]
+    stamp: Mapping[str, Any] = field(default_factory=dict)
+    speed: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, table: Mapping[str, Any]) -> Snapshot:
+        """Read it back. Raises KeyError and TypeError for what is no snapshot."""
+        standings = tuple(Standing(**row) for row in table["standings"])
+        return cls(**{**table, "standings": standings})
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that differs: `what` is repository or package; None: it is absent on that side."""
+
+    what: str
+    name: str
+    before: str | None
+    after: str | None
+
+
+def compare(before: Snapshot, after: Snapshot) -> tuple[Change, ...]:
+    """Return what differs from `before` to `after`: repositories first, then packages, each by name."""
+    repositories = [{it.folder: it.commit for it in snapshot.standings} for snapshot in (before, after)]
+    found = [("repository", *repositories), ("package", before.packages, after.packages)]
+    return tuple(
+        Change(what, name, old.get(name), new.get(name))
+        for what, old, new in found
+        for name in sorted({*old, *new})
+        if old.get(name) != new.get(name)
+    )

@@ -1,0 +1,67 @@
+"""The gate of an update: the instance is started and makes a picture before and after, and must not do worse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sdlauncher.core.settings import Settings
+from sdlauncher.errors import SdLauncherError
+from sdlauncher.machine.paths import Paths
+from sdlauncher.setup.run import start_instance
+from sdlauncher.setup.site import Say, Site
+from sdlauncher.setup.update import Gate, Target, Updated, update
+from sdlauncher.supervise import control
+from sdlauncher.verify.smoke import SmokeRequest, run_smoke
+from sdlauncher.verify.target import find_target
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """How the instance did before: what spoke against it already, and its speed in steps per second."""
+
+    was_up: bool
+    failure: SdLauncherError | None
+    speed: float | None
+
+
+def update_through_gate(site: Site, target: Target, *, check: bool) -> Updated:
+    """Update an instance and leave it running or stopped as it was; `check` False trusts the target.
+
+    An instance that fails its picture already before is updated without the gate: going back would not help it.
+    """
+    paths, settings, say = site.paths, site.settings, site.say
+    files = paths.instance(settings.instance)
+    if target.commit == target.current:
+        return Updated(target, None, ())
+    was_up = control.read_status(files).is_up
+    gate = make_gate(paths, settings, say)
+    speed: float | None = None
+    judged: Gate | None = None
+    if check:
+        say("update-baseline")
+        failure, speed = gate()
+        judged = gate if failure is None else None
+        if failure is not None:
+            say("update-no-baseline", reason=str(failure))
+    control.stop(files, timeout=settings.stop_timeout)
+    done = update(site, target, gate=judged, speed=speed, stop=lambda: control.stop(files))
+    if was_up:
+        start_instance(paths, settings, say=say)
+    else:
+        control.stop(files, timeout=settings.stop_timeout)
+    return done
+
+
+def make_gate(paths: Paths, settings: Settings, say: Say) -> Gate:
+    """Return the question whether the instance starts and makes a good picture."""
+    files = paths.instance(settings.instance)
+
+    def ask() -> tuple[SdLauncherError | None, float | None]:
+        try:
+            start_instance(paths, settings, say=say)
+            smoke = run_smoke(find_target(files), SmokeRequest(), files.root / "update.png")
+        except SdLauncherError as error:
+            return error, None
+        return smoke.failure, smoke.steps_per_second
+
+    return ask

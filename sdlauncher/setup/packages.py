@@ -1,0 +1,131 @@
+"""Packages in a WebUI's environment: what a lock holds, how uv is told to install, and what it says when it fails."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from sdlauncher.catalog.recipe import find_lock
+from sdlauncher.core.mirrors import FROM_PACKAGES
+from sdlauncher.core.recipe import parse_lock
+from sdlauncher.errors import SdLauncherError
+from sdlauncher.machine.files import write_bytes
+from sdlauncher.machine.python import environment_python, read_environment
+from sdlauncher.machine.uv import uv_command, uv_environment
+from sdlauncher.messages import choose_language
+from sdlauncher.setup.site import Site
+
+SYSTEM: Final = {"win32": "windows", "darwin": "darwin"}.get(sys.platform, "linux")
+
+
+def uv_settings(site: Site) -> dict[str, str]:
+    """Return the environment in which uv works for this site."""
+    return uv_environment(site.paths.cache / "wheels", offline=site.offline)
+
+
+def choose_lock(site: Site) -> Path | None:
+    """Return the lock for this checkout: only the release that it was made for has one."""
+    version = str(site.read_stamp().get("python", ""))
+    lock = find_lock(site.recipe, ".".join(version.split(".")[:2]), SYSTEM) if site.recipe.lock else None
+    if lock is None or platform.machine().lower() not in ("x86_64", "amd64"):
+        return None
+    try:
+        asked = (site.directory / site.recipe.requirements).read_bytes()
+    except OSError:
+        return None
+    # The first lines of a lock say for which requirements file it was made (line ends apart).
+    digest = hashlib.sha256(asked.replace(b"\r\n", b"\n")).hexdigest()
+    with lock.open(encoding="utf-8") as stream:
+        return lock if digest in stream.readline() + stream.readline() else None
+
+
+def install_exactly(site: Site, packages: Mapping[str, str]) -> None:
+    """Bring single packages to given versions, and nothing else. Raises SDL-STEP-FAILED."""
+    words = [*install_words(site), "--no-deps"]
+    for source in site.mirrors.torch:
+        labels = {version.partition("+")[2] for version in packages.values() if "+" in version}
+        if source != FROM_PACKAGES:
+            words += [word for label in sorted(labels) for word in ("--index", f"{source.rstrip('/')}/{label}")]
+    done = site.follow([*words, *(f"{name}=={version}" for name, version in packages.items())], env=uv_settings(site))
+    if not done.ok:
+        raise step_failed(site, "packages", done.stdout)
+
+
+def uninstall(site: Site, names: Sequence[str]) -> None:
+    """Take packages out of the environment. Raises SDL-STEP-FAILED."""
+    words = [uv_command(), "pip", "uninstall", "--python", str(environment_python(site.venv)), *names]
+    done = site.follow(words, env=uv_settings(site))
+    if not done.ok:
+        raise step_failed(site, "packages", done.stdout)
+
+
+def install_words(site: Site) -> list[str]:
+    """Return the beginning of a `uv pip install` into the environment, from the indexes that were chosen."""
+    words = [uv_command(), "pip", "install", "--python", str(environment_python(site.venv))]
+    first, *others = site.mirrors.packages
+    # The user's own uv configuration counts unless config.toml names another index.
+    if "packages" in site.mirrors.chosen:
+        words += ["--default-index", first]
+        for other in others:
+            words += ["--index", other]
+    return words
+
+
+def held_back(site: Site) -> list[str]:
+    """Return the constraints for a resolution: the versions of the lock, else the cures' own."""
+    lock = choose_lock(site)
+    lines = list(site.cures.constraints)
+    # What was chosen for the GPU is not for the requirements to change.
+    chosen = site.read_stamp().get("torch", {}).get("packages", {})
+    lines += [f"{name}=={version}" for name, version in chosen.items()]
+    if lock is not None:
+        lines += [f"{name}=={version}" for name, version in parse_lock(lock.read_text(encoding="utf-8")).items()]
+    if not lines:
+        return []
+    file = site.paths.cache / "constraints" / f"{digest_of(*lines)}.txt"
+    write_bytes(file, "".join(f"{line}\n" for line in lines).encode())
+    return ["--constraints", str(file)]
+
+
+def read_packages(site: Site) -> dict[str, str]:
+    """Return the versions of the packages in the environment."""
+    environment = read_environment(site.venv)
+    return environment.packages if environment else {}
+
+
+def step_failed(site: Site, step: str, output: str) -> SdLauncherError:
+    """Name what made a step fail: the cause, where the catalog of signatures knows it, and the tool's own words."""
+    from sdlauncher.catalog.signatures import load_signatures
+    from sdlauncher.core.diagnosis import UNKNOWN, classify, first_decisive
+
+    finding = first_decisive(classify(output.splitlines(), load_signatures()))
+    if finding is None or finding.signature is UNKNOWN:
+        return SdLauncherError("SDL-STEP-FAILED", step=step, evidence=last_words(output), log=site.log)
+    language = choose_language(os.environ)
+    return SdLauncherError(
+        "SDL-STEP-FAILED-BECAUSE",
+        step=step,
+        evidence=last_words(output),
+        cause=finding.cause(language),
+        remedy=finding.remedy(language),
+        log=site.log,
+    )
+
+
+def last_words(output: str) -> str:
+    """Return what a failed tool says is wrong: from its last word of an error on, at most five lines."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    marks = [index for index, line in enumerate(lines) if re.match(r"(error|fatal)\b|×|\w*Error:", line, re.IGNORECASE)]
+    told = lines[marks[-1] :][:5] if marks else lines[-3:]
+    return " ".join(told)[:600] or "it said nothing"
+
+
+def digest_of(*texts: str) -> str:
+    """Return a short name for texts, the same for the same texts."""
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:24]
