@@ -118,7 +118,7 @@ def _schedulers(_: Call) -> Any:
 
 
 def _upscalers(_: Call) -> Any:
-    from sdlauncher.mini.generate import UPSCALERS
+    from sdlauncher.mini.choices import UPSCALERS
 
     return [
         {"name": name, "model_name": None, "model_path": None, "model_url": None, "scale": 4.0} for name in UPSCALERS
@@ -126,7 +126,7 @@ def _upscalers(_: Call) -> Any:
 
 
 def _latent_modes(_: Call) -> Any:
-    from sdlauncher.mini.generate import LATENT_MODES
+    from sdlauncher.mini.choices import LATENT_MODES
 
     return [{"name": name} for name in LATENT_MODES]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageOps
 
-from sdlauncher.mini.generate import UPSCALERS
+from sdlauncher.mini.choices import UPSCALERS
 from sdlauncher.mini.pictures import read_picture, read_text, refuse_too_large, write_picture
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from sdlauncher.mini import VERSION
-from sdlauncher.mini.drawing import SAMPLERS, SCHEDULERS, Request
+from sdlauncher.mini.choices import LATENT_MODES, UPSCALERS, resolve_sampler, schedule_of
+from sdlauncher.mini.drawing import SCHEDULERS, Request
 from sdlauncher.mini.failures import ApiError
 from sdlauncher.mini.infotext import write_infotext
 from sdlauncher.mini.inpaint import Source, open_source
@@ -22,20 +23,12 @@ from sdlauncher.mini.pictures import make_grid, refuse_too_large, spoil, write_p
 from sdlauncher.mini.saving import save_picture
 from sdlauncher.mini.scripts import check_scripts
 from sdlauncher.mini.styles import apply_style, read_styles
+from sdlauncher.mini.tiles import TiledUpscale, plan_upscale
 from sdlauncher.mini.trouble import misbehave_before_generating, misbehave_in_step
 
 if TYPE_CHECKING:
     from sdlauncher.mini.studio import Studio
 
-LATENT_MODES = (
-    "Latent",
-    "Latent (antialiased)",
-    "Latent (bicubic)",
-    "Latent (bicubic antialiased)",
-    "Latent (nearest)",
-    "Latent (nearest-exact)",
-)
-UPSCALERS = ("None", "Lanczos", "Nearest")
 _PICTURE_LIMIT = 100_000  # per request; the real one dies of such a number in one way or another
 
 
@@ -50,13 +43,14 @@ class Job:
     subseeds: list[int]
     said: dict[str, Any]  # extra parameters of the text
     source: Source | None
+    upscale: TiledUpscale | None
 
 
 def make_pictures(studio: Studio, tab: str, form: dict[str, Any], given: frozenset[str]) -> dict[str, Any]:
     """Answer /sdapi/v1/txt2img or img2img. Raises what the real one would have raised."""
     echo = dict(form)
     apply_infotext(form, given)
-    check_scripts(form)
+    check_scripts(tab, form)
     sampler, scheduler = resolve_sampler(form["sampler_name"] or form["sampler_index"], form["scheduler"])
     if (sampler, scheduler) != (form["sampler_name"], form["scheduler"]):
         complain(
@@ -77,31 +71,6 @@ def make_pictures(studio: Studio, tab: str, form: dict[str, Any], given: frozens
         echo |= {"init_images": None, "mask": None}
     sent = [write_picture(image, studio.settings) for image in images] if form["send_images"] else []
     return {"images": sent, "parameters": echo, "info": json.dumps(info)}
-
-
-def resolve_sampler(sampler: str | None, scheduler: str | None) -> tuple[str, str]:
-    """Give the names of the sampler and the scheduler to use: unknown ones are replaced, never refused."""
-    schedulers = {scheduler.name: scheduler for scheduler in SCHEDULERS}
-    labels = {scheduler.label: scheduler for scheduler in SCHEDULERS}
-    chosen = labels.get(scheduler or "") or schedulers.get(scheduler or "") or SCHEDULERS[0]
-    name = sampler or SAMPLERS[0].name
-    for candidate in SCHEDULERS:
-        for suffix in (candidate.label, candidate.name):
-            if name.endswith(f" {suffix}"):
-                name, chosen = name.removesuffix(f" {suffix}"), candidate
-                break
-    found = next((known for known in SAMPLERS if known.name == name), SAMPLERS[0])
-    if found.options.get("scheduler") == chosen.name:
-        chosen = SCHEDULERS[0]
-    return found.name, chosen.label
-
-
-def schedule_of(sampler: str, scheduler: str) -> str:
-    """Give the label of the schedule that `Automatic` means for a sampler."""
-    if scheduler != SCHEDULERS[0].label:
-        return scheduler
-    own = next(known.options.get("scheduler") for known in SAMPLERS if known.name == sampler)
-    return next((known.label for known in SCHEDULERS if known.name == own), scheduler)
 
 
 def _plan(
@@ -151,7 +120,13 @@ def _plan(
     )
     positions = range(count * batch)
     seeds = [seed + (0 if strength else position) for position in positions]
-    return Job(request, tab, form, seeds, [subseed + position for position in positions], said, source)
+    upscale = None
+    if source is not None and form["script_name"]:
+        upscale = plan_upscale(form["script_args"], source.original, request)
+        said |= upscale.describe()
+        source = None
+    subseeds = [subseed + position for position in positions]
+    return Job(request, tab, form, seeds, subseeds, said, source, upscale)
 
 
 def _plan_hires(form: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
@@ -210,7 +185,7 @@ def _styled_prompts(studio: Studio, form: dict[str, Any]) -> tuple[str, str]:
 def _generate(studio: Studio, job: Job) -> tuple[list[Image.Image], dict[str, Any]]:
     model, progress, form = studio.model(), studio.progress, job.form
     batch, count = form["batch_size"], form["n_iter"]
-    progress.job_count, progress.sampling_steps = count, job.base.steps
+    progress.job_count, progress.sampling_steps = count * (len(job.upscale.tiles) if job.upscale else 1), job.base.steps
     show_bars = not studio.flags.disable_console_progressbars
     bars = ProgressBars(job.base.steps * batch * count, enabled=show_bars)
     images: list[Image.Image] = []
@@ -233,7 +208,10 @@ def _generate(studio: Studio, job: Job) -> tuple[list[Image.Image], dict[str, An
             request = replace(job.base, seed=_varied(studio, job.seeds[index]), subseed=job.subseeds[index])
             if job.source is not None:
                 request = job.source.put_into(request)
-            result = model.generate(request, on_step=on_step, should_stop=progress.should_stop)
+            if job.upscale is None:
+                result = model.generate(request, on_step=on_step, should_stop=progress.should_stop)
+            else:
+                result = job.upscale.generate(model, request, progress, on_step)
             bars.end_picture()
             unknown |= dict.fromkeys(result.unknown_words)
             image = Image.fromarray(np.ascontiguousarray(result.image))

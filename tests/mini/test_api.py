@@ -17,6 +17,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from sdlauncher.mini.drawing import Request, Result
+from sdlauncher.mini.jobs import Progress
+from sdlauncher.mini.tiles import plan_upscale
 from tests.mini.conftest import LOADED, READY, Checkout, Running, free_port, wait_for
 
 SMALL = {"prompt": "a red circle", "steps": 4, "width": 64, "height": 64, "seed": 5}
@@ -319,7 +322,8 @@ def test_https(checkout: Checkout, tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     subprocess.run(
         [
-            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+            "-days", "1",
             "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key),
             "-out", str(certificate),
         ],
@@ -383,3 +387,32 @@ def test_a_log_that_nobody_reads_fails_the_generations_and_not_the_server(checko
             assert running.get("/docs").status_code == 200
         finally:
             running.stop()
+
+
+def test_sd_upscale_works_a_picture_over_in_tiles(mini: Running) -> None:
+    source = Image.linear_gradient("L").resize((96, 80)).convert("RGB")
+    body = SMALL | {
+        "init_images": [_encode(source)], "denoising_strength": 0.0001, "steps": 2,
+        "script_name": "SD upscale", "script_args": ["", 16, "Lanczos", 2.0],
+    }  # fmt: skip
+    answer = mini.post("/sdapi/v1/img2img", body)
+    assert _decode(answer.json()["images"][0]).size == (192, 160)
+    assert "SD upscale overlap: 16, SD upscale upscaler: Lanczos" in answer.json()["info"]
+    assert "sd upscale" in mini.get("/sdapi/v1/scripts").json()["img2img"]
+    in_txt2img = mini.post("/sdapi/v1/txt2img", SMALL | {"script_name": "sd upscale"})
+    assert (in_txt2img.status_code, in_txt2img.json()["detail"]) == (422, "Script 'sd upscale' not found")
+    assert mini.post("/sdapi/v1/img2img", body | {"script_args": [1]}).status_code == 500
+
+
+@pytest.mark.parametrize("overlap", [0, 8, 24])
+@pytest.mark.parametrize("size", [(64, 64), (100, 70), (193, 65)])
+def test_tiles_cover_all_and_leave_no_seam(size: tuple[int, int], overlap: int) -> None:
+    class Copying:
+        def generate(self, request: Any, **_: Any) -> Result:
+            return Result(image=request.init_image, unknown_words=(), interrupted=False)
+
+    original = Image.effect_noise(size, 60).convert("RGB")
+    request = Request(prompt="", width=64, height=64)
+    plan = plan_upscale(["", overlap, "None", 1], original, request)
+    done = plan.generate(Copying(), request, Progress(), lambda *_: None)  # type: ignore[arg-type]
+    assert Image.fromarray(done.image).tobytes() == plan.picture.tobytes()
