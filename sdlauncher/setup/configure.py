@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Final
 from sdlauncher.catalog import load_webui
 from sdlauncher.catalog.planning import load_dialect, load_tables
 from sdlauncher.core.assignments import read_yours
+from sdlauncher.core.exposure import SECRET_FLAGS
 from sdlauncher.core.hardware import Hardware
 from sdlauncher.core.launch import Flag, LaunchPlan, Reason
 from sdlauncher.core.plan import make_plan
@@ -28,6 +30,8 @@ from sdlauncher.setup.checkout_flags import check_flags
 
 # What the file was before our block first came into it.
 BACKUP_SUFFIX: Final = ".before-sdlauncher"
+
+_SECRET: Final = re.compile(rf"((?:{'|'.join(SECRET_FLAGS)})[= ]+)[^\s\"']+")
 
 # Variables that a plan may set; in a user's own lines they are that user's wishes.
 _NAMES: Final = frozenset({
@@ -52,7 +56,7 @@ class FileChange:
 
     @property
     def diff(self) -> str:
-        """The unified difference, empty if nothing changes."""
+        """The unified difference, empty if nothing changes; a password in the user's own lines is masked."""
         before, after = (_decode(data or b"").splitlines(keepends=True) for data in (self.old, self.new))
         lines = difflib.unified_diff(
             before,
@@ -60,7 +64,8 @@ class FileChange:
             "/dev/null" if self.old is None else str(self.path),
             "/dev/null" if self.new is None else str(self.path),
         )
-        return "".join(line if line.endswith("\n") else line + "\n" for line in lines)
+        text = "".join(line if line.endswith("\n") else line + "\n" for line in lines)
+        return _SECRET.sub(r"\1***", text)
 
 
 @dataclass(frozen=True, slots=True)
