@@ -187,7 +187,7 @@ def _generate(studio: Studio, job: Job) -> tuple[list[Image.Image], dict[str, An
     batch, count = form["batch_size"], form["n_iter"]
     progress.job_count, progress.sampling_steps = count * (len(job.upscale.tiles) if job.upscale else 1), job.base.steps
     show_bars = not studio.flags.disable_console_progressbars
-    bars = ProgressBars(job.base.steps * batch * count, enabled=show_bars)
+    bars = ProgressBars(_count_steps(job.base) * batch * progress.job_count, enabled=show_bars)
     images: list[Image.Image] = []
     texts: list[str] = []
     unknown: dict[str, None] = {}
@@ -229,6 +229,11 @@ def _generate(studio: Studio, job: Job) -> tuple[list[Image.Image], dict[str, An
         raise IndexError("list index out of range")
     first = _add_grid(studio, job, images, texts)
     return images, _info(studio, job, texts, first, list(unknown))
+
+
+def _count_steps(request: Request) -> int:
+    again = request.hires_steps or request.steps
+    return request.steps + (again if request.hires_scale > 1 else 0)
 
 
 def _varied(studio: Studio, seed: int) -> int:

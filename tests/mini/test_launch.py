@@ -98,6 +98,13 @@ def test_python_is_a_child_that_outlives_a_killed_script(checkout: Checkout) -> 
     assert running.get("/docs").status_code == 200
 
 
+def test_an_interrupt_of_the_group_ends_both_with_0(checkout: Checkout) -> None:
+    running = checkout.start(script=SCRIPT, model=False)
+    os.killpg(running.process.pid, signal.SIGINT)
+    assert running.wait_until_ended() == 0
+    assert not running.accepts_connections()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_script_exits_0_whatever_ended_python(checkout: Checkout, number: signal.Signals) -> None:
     running = checkout.start(script=SCRIPT, model=False)
@@ -293,6 +300,10 @@ def test_a_python_without_mini_hands_over_to_the_one_it_was_laid_out_with(checko
     running = checkout.start("--api", script=SCRIPT, model=False)
     assert "Create and activate python venv" in running.log
     assert running.get("/docs").status_code == 200
+    (checkout.root / "interpreter.txt").write_text("/no/such/python\n")
+    lost = checkout.start(script=[str(checkout.root / "venv" / "bin" / "python"), "launch.py"], until=None)
+    assert lost.wait_until_ended() == 1
+    assert "and /no/such/python cannot give it: lay it out again." in lost.log
 
 
 def test_the_batch_files_run_in_cmd(checkout: Checkout) -> None:
