@@ -21,6 +21,9 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "update": ("change", "Go to a newer version, and back by itself if it makes no picture."),
     "rollback": ("change", "Put the installation back to a snapshot."),
     "snapshot": ("change", "Take and list snapshots of an installation."),
+    "repair": ("change", "Put right what installing can put right."),
+    "uninstall": ("change", "Remove the program; models, pictures and settings stay."),
+    "extension": ("extension", "Add, pin and watch extensions."),
     "model": ("model", "Add, list and share models."),
     "adopt": ("install", "Take an existing checkout as an instance."),
     "start": ("supervise", "Start the WebUI under its supervisor."),
@@ -31,6 +34,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "list": ("supervise", "List all instances."),
     "health": ("verify", "Check process, port, /docs, API and model, layer by layer."),
     "smoke": ("verify", "Make one picture and judge it."),
+    "bench": ("examine", "Measure steps per second, and compare with the last time."),
+    "doctor": ("examine", "Examine everything that could be wrong, with the remedy for each."),
     "explain": ("verify", "Read a log and name the cause and the remedy."),
 }
 

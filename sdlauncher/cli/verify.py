@@ -52,7 +52,7 @@ def health_command(instance: str, url: str | None, auth_file: Path | None, ca_fi
     """Check layer by layer; the verdict is that of the first layer that fails."""
     from sdlauncher.verify.health import check_health
 
-    health = check_health(_find(instance, url, auth_file, ca_file), wait=wait)
+    health = check_health(find(instance, url, auth_file, ca_file), wait=wait)
     return Report(describe_health(health), lambda: _health_text(health), health.failure)
 
 
@@ -101,7 +101,7 @@ def smoke_command(  # noqa: PLR0917  click passes by name
         repeat=seed != -1,
         seconds=asked["timeout"],
     )
-    target = _find(instance, url, auth_file, ca_file)
+    target = find(instance, url, auth_file, ca_file)
     smoke = run_smoke(
         target, request, (out or Path("smoke.png")).absolute(), img2img=img2img, on_progress=progress_bar()
     )
@@ -192,7 +192,8 @@ def progress_bar() -> Callable[[Progress], None] | None:
     return draw
 
 
-def _find(instance: str, url: str | None, auth_file: Path | None, ca_file: Path | None) -> Target:
+def find(instance: str, url: str | None, auth_file: Path | None, ca_file: Path | None) -> Target:
+    """Return what is meant: the instance, or the WebUI at an address."""
     from sdlauncher.machine.paths import locate_paths
     from sdlauncher.verify.target import find_target
 
