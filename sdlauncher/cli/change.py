@@ -87,6 +87,50 @@ def snapshot_take_command(*, instance: str) -> Report:
     return Report(_describe_snapshot(taken), lambda: taken.id)
 
 
+@command("repair", help="Put right what installing can put right, the smallest cure first.")
+@option("--dry-run", is_flag=True, help="Say what is wrong, and change nothing.")
+def repair_command(*, instance: str, dry_run: bool) -> Report:
+    """Examine, and cure."""
+    from sdlauncher.setup.repair import examine, repair
+
+    site = open_named_site(instance)
+    found = tuple(it.finding for it in examine(site)) if dry_run else repair(site)
+    texts = [SdLauncherError(it.code, **it.facts).describe(language()) for it in found]
+    data = [
+        {"code": it.code, "message": text.sentence, "cure": text.hint} for it, text in zip(found, texts, strict=True)
+    ]
+    return Report(
+        {"dry_run": dry_run, "findings": data}, lambda: "\n".join(f"{it.sentence}; {it.hint}" for it in texts)
+    )
+
+
+@command("uninstall", help="Remove the program and its environment; models, pictures and settings stay.")
+@option("--yes", is_flag=True, help="Do it; without this it only lists what would go.")
+def uninstall_command(*, instance: str, yes: bool) -> Report:
+    """List, and with --yes remove."""
+    from sdlauncher.machine.paths import locate_paths
+    from sdlauncher.machine.settings import checkout_of, read_settings
+    from sdlauncher.setup.uninstall import plan_removal, remove
+    from sdlauncher.supervise import control
+
+    paths = locate_paths()
+    checkout = checkout_of(paths, read_settings(paths, instance))
+    if yes:
+        control.stop(paths.instance(instance))
+    planned = remove(checkout) if yes else plan_removal(checkout)
+    gib = f"{planned.size / 2**30:.2f}"
+    failure = None if yes else SdLauncherError("SDL-UNINSTALL-ASK", count=len(planned.remove), gib=gib)
+    data = {
+        "dir": str(planned.directory),
+        "removed": yes,
+        "remove": list(planned.remove),
+        "keep": list(planned.keep),
+        "bytes": planned.size,
+    }
+    rows = [("-", name) for name in planned.remove] + [("keep", name) for name in planned.keep]
+    return Report(data, lambda: render_table(rows), failure)
+
+
 snapshot_command.add_command(snapshot_list_command)
 snapshot_command.add_command(snapshot_take_command)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Final
+
+_PIN: Final = re.compile(r"""environ\.get\(['"](\w+?)_(?:COMMIT_)?HASH['"], ['"]([0-9a-f]{40})['"]\)""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ def follow_pins(recipe: Recipe, launch_utils: str) -> tuple[Repository, ...]:
 
     Another release than the recipe's may pin others; what its text does not tell stays as the recipe has it.
     """
-    asked = dict(re.findall(r"environ\.get\(['\"](\w+)_COMMIT_HASH['\"], ['\"]([0-9a-f]{40})['\"]\)", launch_utils))
+    asked = dict(_PIN.findall(launch_utils))
     return tuple(
         replace(repository, commit=asked.get(repository.variable, repository.commit))
         for repository in recipe.repositories
