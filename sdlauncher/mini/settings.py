@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class Settings:
                 f'*** The config file "{self.path}" is likely corrupted\n'
                 f'*** It has been moved to the "{moved.as_posix()}"\n*** Starting with default settings.'
             )
-            os.replace(self.path, moved)  # noqa: PTH105 - may cross from a Path to a relative one alike
+            shutil.move(self.path, moved)
             return
         self._values |= found
 

@@ -120,7 +120,7 @@ def make_studio(root: Path, flags: argparse.Namespace, misbehaviour: Misbehaviou
         folder=(models / "Stable-diffusion").absolute(),
         extra_folder=Path(flags.ckpt_dir) if flags.ckpt_dir else None,
         file=Path(flags.ckpt),
-        file_is_default=Path(flags.ckpt) == root / "model.ckpt",
+        file_is_default=Path(flags.ckpt) in (root / "model.ckpt", Path(flags.data_dir, "model.ckpt")),
     )
     checkpoints.refresh()
     return Studio(root=root, flags=flags, misbehaviour=misbehaviour, settings=settings, checkpoints=checkpoints)

@@ -346,6 +346,7 @@ def test_its_own_data_and_settings_may_lie_elsewhere(checkout: Checkout, tmp_pat
     models.rename(data / "models")
     running = checkout.start("--api", "--data-dir", str(data), "--ui-settings-file", str(tmp_path / "my.json"))
     assert running.get("/sdapi/v1/sd-models").json()[0]["filename"].startswith(str(data))
+    assert "--ckpt argument" not in running.log
     running.post("/sdapi/v1/options", {"jpeg_quality": 55})
     assert json.loads((tmp_path / "my.json").read_text())["jpeg_quality"] == 55
     running.post("/sdapi/v1/txt2img", SMALL | {"save_images": True})
