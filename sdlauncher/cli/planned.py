@@ -71,9 +71,8 @@ def plan_text(plan: LaunchPlan) -> str:
 def show_written(done: Configured) -> Report:
     """Report what `configure` wrote, or would write; new credentials are said once, on stderr."""
     data = {**_files_data(done.written), **plan_data(done.plan), "dir": str(done.checkout), "dry_run": done.is_dry_run}
-    if done.shown_once is not None:
-        say("configure-credentials", user=done.shown_once.user, password=done.shown_once.password,
-            path=done.plan.credentials)  # fmt: skip
+    if (made := done.written.made) is not None:
+        say("configure-credentials", user=made.user, password=made.password, path=done.plan.credentials)
     return Report(data, lambda: "\n".join(part for part in (_files_text(done.written), plan_text(done.plan)) if part))
 
 

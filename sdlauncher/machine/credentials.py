@@ -55,3 +55,15 @@ def read_credentials(file: Path) -> Credentials | None:
 def write_credentials(file: Path, credentials: Credentials) -> None:
     """Keep credentials in `file`, readable by its owner alone. Raises SDL-FILE-WRITE."""
     write_bytes(file, f"{credentials.words}\n".encode(), mode=0o600)
+
+
+def ensure_credentials(file: Path) -> Credentials | None:
+    """Make credentials unless `file` holds some; return those that were made just now, to be shown this once.
+
+    Raises SDL-FILE-READ, SDL-FILE-WRITE and SDL-CREDENTIALS-FORM.
+    """
+    if read_credentials(file) is not None:
+        return None
+    made = make_credentials()
+    write_credentials(file, made)
+    return made

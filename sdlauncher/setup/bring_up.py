@@ -50,7 +50,9 @@ def bring_up(
     checkout = install(paths, settings, detect_hardware, say=say).checkout
     remember(files, {**spoken, "webui": settings.webui})
     plan = plan_for(detect_hardware(), settings, checkout=checkout, paths=paths)
-    configure(checkout, plan, settings)
+    written = configure(checkout, plan, settings)
+    if (made := written.made) is not None:
+        say("configure-credentials", user=made.user, password=made.password, path=plan.credentials)
     status = _start(paths, settings, say)
     smoke = None
     if picture is not None:

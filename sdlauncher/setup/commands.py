@@ -14,14 +14,8 @@ from sdlauncher.core.launch import LaunchPlan
 from sdlauncher.core.quoting import join_words, split_words
 from sdlauncher.core.wishes import group_words, name_of, normalize_name
 from sdlauncher.errors import SdLauncherError
-from sdlauncher.machine.credentials import (
-    Credentials,
-    make_credentials,
-    parse_credentials,
-    read_credentials,
-    write_credentials,
-)
-from sdlauncher.machine.paths import Paths, locate_paths
+from sdlauncher.machine.credentials import Credentials, parse_credentials, write_credentials
+from sdlauncher.machine.paths import locate_paths
 from sdlauncher.machine.settings import checkout_of, read_settings, recall, remember
 from sdlauncher.setup.checkout_flags import check_flags
 from sdlauncher.setup.configure import Written, configure, plan_for, undo
@@ -39,13 +33,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """A configuration that was written, or would be. `shown_once` holds credentials that were made just now."""
+    """A configuration that was written, or would be."""
 
     checkout: Path
     plan: LaunchPlan
     written: Written
     is_dry_run: bool
-    shown_once: Credentials | None = None
 
 
 def plan_instance(instance: str, spoken: Mapping[str, Any], described: str | None = None) -> LaunchPlan:
@@ -79,54 +72,11 @@ def configure_instance(
     written = configure(checkout, plan, settings, dry_run=True)
     if change.dry_run:
         return Configured(checkout, plan, written, is_dry_run=True)
-    made = keep_credentials(paths, plan, instance, secret)
+    if secret is not None:
+        write_credentials(files.credentials, secret)
     written = configure(checkout, plan, settings)
     remember(files, told)
-    return Configured(checkout, plan, written, is_dry_run=False, shown_once=made)
-
-
-def keep_credentials(
-    paths: Paths, plan: LaunchPlan, instance: str, given: Credentials | None = None
-) -> Credentials | None:
-    """Make sure that the credentials a plan counts on exist; return them if they were made up just now.
-
-    `given` are the user's own and replace those that were kept. Raises SDL-FILE-WRITE and SDL-CREDENTIALS-FORM.
-    """
-    file = paths.instance(instance).credentials
-    if given is not None:
-        write_credentials(file, given)
-        return None
-    if not plan.credentials or read_credentials(file) is not None:
-        return None
-    made = make_credentials()
-    write_credentials(file, made)
-    return made
-
-
-def secret_arguments(paths: Paths, plan: LaunchPlan, instance: str) -> tuple[str, ...]:
-    """Return the arguments that carry the password, for the start alone: never for a file, a log or the screen."""
-    if not plan.secret_argument:
-        return ()
-    kept = read_credentials(paths.instance(instance).credentials)
-    if kept is None:
-        raise SdLauncherError("SDL-CREDENTIALS-ABSENT", path=paths.instance(instance).credentials)
-    return (plan.secret_argument, kept.words)
-
-
-def launch_environment(plan: LaunchPlan, instance: str) -> dict[str, str]:
-    """Return what the supervisor adds to the environment of a start, so that the file of another instance is not used.
-
-    Our block in webui-user.* takes the arguments from SDLAUNCHER_COMMANDLINE_ARGS and leaves variables alone while
-    SDLAUNCHER_INSTANCE is set.
-    """
-    chosen = {variable.name: variable.value for variable in plan.env}
-    arguments = join_words(plan.arguments)
-    return {
-        **chosen,
-        "SDLAUNCHER_INSTANCE": instance,
-        "SDLAUNCHER_COMMANDLINE_ARGS": arguments,
-        "COMMANDLINE_ARGS": arguments,
-    }
+    return Configured(checkout, plan, written, is_dry_run=False)
 
 
 def undo_instance(instance: str, spoken: Mapping[str, Any], *, dry_run: bool) -> Written:

@@ -22,6 +22,7 @@ from sdlauncher.core.settings import Settings
 from sdlauncher.core.verdict import Level, Verdict
 from sdlauncher.core.wishes import NOTHING_YOURS, Yours
 from sdlauncher.errors import SdLauncherError
+from sdlauncher.machine.credentials import Credentials, ensure_credentials
 from sdlauncher.machine.files import write_bytes
 from sdlauncher.machine.paths import Paths, locate_paths
 from sdlauncher.machine.python import environment_python
@@ -70,11 +71,16 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a configuration changed, or would change; `refused` says why a script of the other system was left out."""
+    """What a configuration changed, or would change.
+
+    `refused` says why a script of the other system was left out. `made` are credentials that were made just now: this
+    is the one chance to show them.
+    """
 
     files: tuple[FileChange, ...]
     backups: tuple[Path, ...] = ()
     refused: Mapping[Path, SdLauncherError] = field(default_factory=dict)
+    made: Credentials | None = None
 
     @property
     def changed(self) -> tuple[Path, ...]:
@@ -169,9 +175,9 @@ def read_own_lines(checkout: Path, webui: str, system: str, environment: Mapping
 def configure(checkout: Path, plan: LaunchPlan, settings: Settings, *, dry_run: bool = False) -> Written:
     """Write our block into webui-user.sh and webui-user.bat; everything else in them stays byte for byte.
 
-    Keeps what was there before the first time. A plan that one system's shell cannot carry is refused there: for
-    this system's own script it raises SDL-VALUE-BASH or SDL-VALUE-CMD. Raises SDL-CHECKOUT-ABSENT, SDL-SCRIPT-BLOCK,
-    SDL-SCRIPT-ENCODING, SDL-FILE-READ and SDL-FILE-WRITE.
+    Keeps what was there before the first time, and makes the credentials that the plan counts on. A plan that one
+    system's shell cannot carry is refused there: for this system's own script it raises SDL-VALUE-BASH or
+    SDL-VALUE-CMD. Raises SDL-CHECKOUT-ABSENT, SDL-SCRIPT-BLOCK, SDL-SCRIPT-ENCODING, SDL-FILE-READ and SDL-FILE-WRITE.
     """
     if not checkout.is_dir():
         raise SdLauncherError("SDL-CHECKOUT-ABSENT", path=checkout, webui=settings.webui_name)
@@ -188,6 +194,7 @@ def configure(checkout: Path, plan: LaunchPlan, settings: Settings, *, dry_run: 
             refused[path] = error
             continue
         changes.append(FileChange(path, old, _encode(put_block(_decode(old or b""), block, script))))
+    made = ensure_credentials(Path(plan.credentials)) if plan.credentials and not dry_run else None
     backups = []
     for change in changes:
         if dry_run or not change.is_change or change.new is None:
@@ -197,7 +204,7 @@ def configure(checkout: Path, plan: LaunchPlan, settings: Settings, *, dry_run: 
             write_bytes(backup, change.old)
             backups.append(backup)
         write_bytes(change.path, change.new, mode=0o755 if change.old is None and change.path.suffix == ".sh" else None)
-    return Written(tuple(changes), tuple(backups), refused)
+    return Written(tuple(changes), tuple(backups), refused, made)
 
 
 def undo(checkout: Path, webui: str, *, dry_run: bool = False) -> Written:

@@ -10,6 +10,7 @@ from sdlauncher.catalog import load_webui
 from sdlauncher.core.hardware import GIB
 from sdlauncher.core.settings import Settings
 from sdlauncher.errors import SdLauncherError
+from sdlauncher.machine.credentials import ensure_credentials, read_credentials
 from sdlauncher.machine.paths import Paths
 from sdlauncher.machine.settings import checkout_of
 from sdlauncher.supervise import control
@@ -67,7 +68,7 @@ def build_spec(paths: Paths, settings: Settings, *, say: Say | None = None) -> L
     if say is not None and gpu is not None and gpu.memory_free is not None and gpu.memory_free < _LITTLE_MEMORY:
         users = ", ".join(str(one.pid) for one in gpu.processes) or "-"
         say("gpu-full", gpu=gpu.name, index=gpu.index, free=f"{gpu.memory_free / GIB:.1f}", pids=users)
-    credentials = _read_credentials(plan.credentials) if plan.credentials else None
+    credentials = _read_credentials(plan.credentials, say) if plan.credentials else None
     return prepare(settings, plan, checkout, webui, credentials=credentials)
 
 
@@ -89,9 +90,11 @@ def progress_teller(say: Say) -> Callable[[Status], None]:
     return tell
 
 
-def _read_credentials(path: str) -> str:
-    try:
-        lines = Path(path).read_text(encoding="utf-8").strip().splitlines()
-    except OSError as error:
-        raise SdLauncherError("SDL-FILE-READ", path=path, evidence=error.strerror or str(error)) from error
-    return lines[0].strip() if lines else ""
+def _read_credentials(path: str, say: Say | None) -> str:
+    """Return `user:password`; what nobody made before is made now, and said this once."""
+    made = ensure_credentials(Path(path))
+    if made is not None and say is not None:
+        say("configure-credentials", user=made.user, password=made.password, path=path)
+    kept = made or read_credentials(Path(path))
+    assert kept is not None
+    return kept.words
