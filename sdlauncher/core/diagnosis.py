@@ -22,7 +22,7 @@ _MARK_NEEDLES: Final = (
     b"Launching launch.py", b"Launching Web UI", b"Launching API server", b"Python 3.", b"Startup time: ",
     b"Model loaded in ", b"Traceback (most recent",
 )  # fmt: skip
-# A source line inside a traceback quotes the message that the exception's own line repeats.
+_FRAME: Final = b'  File "'
 _SOURCE: Final = re.compile(r"^\s*raise ")
 _EXCEPTION: Final = re.compile(rb"^[A-Za-z_][\w.]*(?:Error|Exception|Exit)\b")
 # Terminal colours, and the time stamps that some recorders write before a line.
@@ -159,6 +159,7 @@ class LogReader:
         self._patterns: dict[str, tuple[re.Pattern[str], re.Pattern[str] | None]] = {}
         self._read_lines: dict[bytes, tuple[str, tuple[Signature, ...]]] = {}
         self._line = 0
+        self._line_before = b""
         self._rest = b""
         self._run = _Run()
         self._earlier: dict[str, Finding] = {}
@@ -197,6 +198,7 @@ class LogReader:
         if telling or self._in_traceback:
             self._walk(block, shapes, telling)
         self._line += block.count(b"\n")
+        self._line_before = block[block.rfind(b"\n", 0, -1) + 1 :][:_LONGEST_LINE]
 
     def _walk(self, block: bytes, shapes: list[bytes], telling: Mapping[bytes, tuple[Signature, ...]]) -> None:
         """Look at the telling lines of a block in their order."""
@@ -209,7 +211,9 @@ class LogReader:
         for index in where:
             if self._in_traceback:
                 self._end_traceback(lines, last + 1, index, number_of)
-            self._look(lines[index], self._line + 1 + number_of[index], telling[shapes[index]])
+            before = lines[index - 1] if index else self._line_before
+            if _FRAME not in before:  # below a frame of a traceback stands source, which only quotes its message
+                self._look(lines[index], self._line + 1 + number_of[index], telling[shapes[index]])
             last = index
         if self._in_traceback:
             self._end_traceback(lines, last + 1, len(lines), number_of)

@@ -26,6 +26,8 @@ _MODEL_FAULTS: Final = {
     "torch_not_compiled_cuda": "SDL-MODEL-NO-GPU",
     "no_kernel_image": "SDL-MODEL-KERNEL",
 }
+# Verdicts on the model that no waiting changes.
+MODEL_FAILURES: Final = frozenset({*_MODEL_FAULTS.values(), "SDL-MODEL-FAILED"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +216,8 @@ def judge_model(models: Answer) -> Layer:
 def judge_loaded(log: ModelLog | None, options: Answer, *, made_picture: bool) -> Layer:
     """Judge whether the model is loaded. No endpoint says so: the log does, and a picture that was made.
 
-    The options only tell which checkpoint is meant; `sd_checkpoint_hash` stays from the last run in config.json.
+    The options only tell which checkpoint is meant, by what config.json kept of an earlier run. If they name none,
+    none was ever loaded: without a log at hand (`log` None) that is all there is to go by.
     """
     meant = options.json.get("sd_model_checkpoint") if isinstance(options.json, dict) else None
     model = str(meant or "?")
@@ -227,14 +230,22 @@ def judge_loaded(log: ModelLog | None, options: Answer, *, made_picture: bool) -
         return Layer("loaded", True, "SDL-MODEL-PAINTED", {"model": model})
     if log is not None and log.state == "loading":
         return Layer("loaded", False, "SDL-MODEL-LOADING", {"evidence": log.evidence})
+    if log is None and isinstance(options.json, dict) and options.json.get("sd_model_checkpoint", "") is None:
+        return Layer("loaded", False, "SDL-MODEL-NOT-LOADED", {"path": options.path})
     return Layer("loaded", None, "SDL-MODEL-UNKNOWN", {"model": model})
 
 
-def judge_picture(age_seconds: float | None) -> Layer:
-    """Tell how long ago the last picture was made; none yet is no fault."""
+def judge_picture(age_seconds: float | None, *, was_judged: bool) -> Layer:
+    """Tell how long ago the last picture was made; none yet is no fault.
+
+    `was_judged`: smoke made it. Otherwise the age is that of the last job, which may have failed.
+    """
     if age_seconds is None:
         return Layer("picture", None, "SDL-PICTURE-NONE")
-    return Layer("picture", True, "SDL-PICTURE-AGE", {"age": f"{age_seconds:.0f}"})
+    facts = {"age": f"{age_seconds:.0f}"}
+    if not was_judged:
+        return Layer("picture", None, "SDL-PICTURE-JOB", facts)
+    return Layer("picture", True, "SDL-PICTURE-AGE", facts)
 
 
 def _failed(name: str, answer: Answer) -> Layer | None:

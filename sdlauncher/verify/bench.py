@@ -27,6 +27,8 @@ from sdlauncher.verify.target import Target
 PROMPT: Final = "a red apple on a wooden table"
 _KEPT_RUNS: Final = 50
 _WARM_UP_STEPS: Final = 2
+_REPEATS: Final = 3
+_REPEAT_SECONDS: Final = 10.0
 _SECRETS: Final = ("--api-auth", "--gradio-auth", "--ngrok")
 # What has to be the same for two runs to be compared.
 _SAME: Final = ("where", "model", "sampler")
@@ -116,6 +118,20 @@ def _keep(files: InstancePaths, about: Mapping[str, Any], measures: Sequence[Mea
 
 def _memory(files: InstancePaths) -> Path:
     return files.root / "bench.json"
+
+
+def _fastest(client: Client, case: Case, *, sampler: str, seconds: float, on_progress: OnProgress | None) -> Generation:
+    """Generate up to three times, for at most ten seconds, and return the fastest: other load only ever slows."""
+    best: Generation | None = None
+    spent = 0.0
+    for _ in range(_REPEATS):
+        made = _generate(client, case, sampler=sampler, seconds=seconds, stage=case.name, on_progress=on_progress)
+        spent += made.seconds
+        best = made if best is None or made.seconds < best.seconds else best
+        if spent > _REPEAT_SECONDS:
+            break
+    assert best is not None
+    return best
 
 
 def _generate(

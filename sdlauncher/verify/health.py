@@ -55,7 +55,7 @@ def check_health(target: Target, *, wait: float = 0, patience: float = CALL_SECO
 def _may_change(verdict: str, *, own: bool) -> bool:
     """Tell whether waiting can help: not against a wrong password, nor without a supervisor that starts it."""
     final = _FINAL_OWN if own else _FINAL
-    return verdict == "SDL-MODEL-LOADING" or not (verdict in final or verdict.startswith("SDL-MODEL-"))
+    return verdict not in final and verdict not in judge.MODEL_FAILURES
 
 
 def _check_own(target: Target, patience: float) -> Health:
@@ -101,7 +101,7 @@ def _check_endpoint(
         log = read_model_log(instance, target.files)
         kept = last_picture(target.files, instance.status.pid)
     layers.append(judge.judge_loaded(log, options, made_picture=kept is not None))
-    layers.append(judge.judge_picture(_picture_age(kept, client)))
+    layers.append(judge.judge_picture(_picture_age(kept, client), was_judged=kept is not None))
     return judge.complete(layers)
 
 

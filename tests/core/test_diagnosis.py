@@ -136,6 +136,12 @@ def test_a_benign_line_is_not_the_fault_it_looks_like() -> None:
 def test_source_lines_of_a_traceback_are_not_the_error() -> None:
     found = explain('    raise RuntimeError("Cannot add middleware after an application has started")')
     assert found == ()
+    source = """    assert length > 2, f"{filename} is not a safetensors file\""""
+    frame = '  File "/opt/webui/modules/sd_models.py", line 292, in read_metadata'
+    assert ids(frame, source) == []
+    assert ids(frame, "    x()", "AssertionError: /m/bad.safetensors is not a safetensors file") == [
+        "safetensors_header"
+    ]
 
 
 def test_an_error_that_nothing_explains_is_shown_without_a_claim() -> None:

@@ -119,6 +119,13 @@ def test_only_log_and_pictures_tell_whether_the_model_is_loaded(
     assert layer.describe("zh")[0]
 
 
+def test_an_api_that_names_no_model_has_none_loaded() -> None:
+    nothing = got(200, {"sd_model_checkpoint": None})
+    assert health.judge_loaded(None, nothing, made_picture=False).code == "SDL-MODEL-NOT-LOADED"
+    # A log at hand knows better: with --skip-load-model-at-start the first picture loads it.
+    assert health.judge_loaded(ModelLog(), nothing, made_picture=False).ok is None
+
+
 def test_docs_may_be_missing_where_the_api_answers() -> None:
     missing = got(404, {"detail": "Not Found"})
     assert health.judge_docs(missing, has_api=True).ok is None

@@ -1,0 +1,113 @@
+"""Health and smoke of instances that misbehave as real WebUIs do: Mini WebUI, started by the command line."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import Cli, Ran
+
+Start = Callable[..., Ran]
+
+
+@pytest.fixture
+def start(cli: Cli) -> Start:
+    """Bring up a Mini WebUI that misbehaves as told, on a free port, without a picture."""
+
+    def run(misbehaviour: str = "", *words: object, command: str = "up") -> Ran:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        smoke = ("--no-smoke",) if command == "up" else ()
+        words = (command, "--webui", "mini", "--port", port, *smoke, *words, "--json")
+        return cli(*words, env={"MINI_WEBUI_MISBEHAVE": misbehaviour})
+
+    return run
+
+
+def test_a_good_one_is_healthy_and_its_last_picture_is_known(cli: Cli, start: Start) -> None:
+    assert start().code == 0
+    before = cli("health", "--wait", 20, "--json")
+    assert before.data["verdict"] == "healthy"
+    assert {layer["name"]: layer["code"] for layer in before.data["layers"]}["picture"] == "SDL-PICTURE-NONE"
+    smoke = cli("smoke", "--out", "owl.png", "--json")
+    assert (smoke.code, smoke.data["verdict"]) == (0, "ok")
+    assert {check["name"] for check in smoke.data["checks"]} >= {
+        "answer",
+        "size",
+        "picture",
+        "seed",
+        "repeat",
+        "memory",
+    }
+    after = {layer["name"]: layer for layer in cli("health", "--json").data["layers"]}
+    assert after["picture"]["code"] == "SDL-PICTURE-AGE" and after["loaded"]["code"] == "SDL-MODEL-LOADED"
+    assert all(layer["ok"] for layer in after.values())
+
+
+@pytest.mark.parametrize(
+    ("misbehaviour", "verdict"),
+    [
+        ("picture=black", "SDL-SMOKE-BLACK"),
+        ("picture=flat", "SDL-SMOKE-FLAT"),
+        ("picture=noise", "SDL-SMOKE-NOISE"),
+        ("picture=nan-grey", "SDL-SMOKE-GREY"),
+        ("wrong-size", "SDL-SMOKE-SIZE"),
+        ("nondeterministic", "SDL-SMOKE-REPEAT"),
+        ("oom", "SDL-SMOKE-OUT-OF-MEMORY"),
+        ("errors=503", "SDL-SMOKE-FAILED"),
+        ("hang-at-generate", "SDL-SMOKE-TIMEOUT"),
+        ("crash-at=generate", "SDL-HTTP-CLOSED"),
+    ],
+)
+def test_each_way_to_fail_at_a_picture_has_its_verdict(cli: Cli, start: Start, misbehaviour: str, verdict: str) -> None:
+    assert start(misbehaviour).code == 0
+    ran = cli("smoke", "--timeout", 5, "--json")
+    assert (ran.code, ran.json["error"]["code"], ran.data["verdict"]) == (1, verdict, verdict)
+
+
+def test_a_model_that_loads_slowly_is_waited_for(cli: Cli, start: Start) -> None:
+    assert start("slow-load=3").code == 0
+    now = cli("health", "--json")
+    assert (now.code, now.data["verdict"]) == (4, "SDL-MODEL-LOADING")
+    assert cli("health", "--wait", 30, "--json").data["verdict"] == "healthy"
+
+
+def test_a_model_that_cannot_be_loaded_is_unhealthy_although_docs_answer(cli: Cli, start: Start) -> None:
+    start("load-fails")
+    ran = cli("health", "--wait", 5, "--json")
+    layers = {layer["name"]: layer for layer in ran.data["layers"]}
+    assert ran.code == 4 and layers["docs"]["ok"] is True and layers["loaded"]["ok"] is False
+    assert ran.data["verdict"].startswith("SDL-MODEL-")
+    assert cli("explain", "--json").data["findings"][0]["severity"] == "error"
+
+
+def test_a_server_that_accepts_and_never_answers_is_not_alive(cli: Cli, start: Start) -> None:
+    assert start("hang-after=1").code == 0
+    verdicts = {cli("health", "--json").data["verdict"] for _ in range(2)}
+    assert "SDL-HTTP-TIMEOUT" in verdicts or "SDL-NOT-RUNNING" not in verdicts
+
+
+def test_a_start_is_not_disturbed_by_a_check(cli: Cli, start: Start) -> None:
+    """An HTTP request in the window before `Startup time:` ends the WebUI; health must not send one."""
+    ended: list[Ran] = []
+    starter = threading.Thread(target=lambda: ended.append(start("slow-mount=2,http-before-ready-crash")), daemon=True)
+    starter.start()
+    seen = set()
+    while starter.is_alive():
+        seen.add(cli("health", "--json").data["verdict"])
+    assert ended[0].code == 0, ended[0].out
+    assert "SDL-STARTING" in seen
+    assert cli("health", "--wait", 20, "--json").data["verdict"] == "healthy"
+    assert cli("status", "--json").data["restarts"] == 0
+
+
+def test_an_instance_that_was_stopped_is_not_running(cli: Cli, start: Start) -> None:
+    start()
+    cli("stop")
+    ran = cli("health", "--json")
+    assert (ran.code, ran.data["verdict"]) == (3, "SDL-NOT-RUNNING")
+    assert cli("smoke").code == 3
