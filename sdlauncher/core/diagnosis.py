@@ -212,7 +212,7 @@ class LogReader:
             if self._in_traceback:
                 self._end_traceback(lines, last + 1, index, number_of)
             before = lines[index - 1] if index else self._line_before
-            if _FRAME not in before:  # below a frame of a traceback stands source, which only quotes its message
+            if not _is_source(before, lines[index]):
                 self._look(lines[index], self._line + 1 + number_of[index], telling[shapes[index]])
             last = index
         if self._in_traceback:
@@ -298,6 +298,11 @@ class LogReader:
         if _SOURCE.match(text):
             return False
         return wanted.search(text) is not None and not (unless is not None and unless.search(text))
+
+
+def _is_source(before: bytes, line: bytes) -> bool:
+    """Whether a line is the source that a traceback shows below a frame: it only quotes the message to come."""
+    return _FRAME in before and len(line) - len(line.lstrip()) > len(before) - len(before.lstrip())
 
 
 def _line_numbers(block: bytes, shapes: list[bytes]) -> Sequence[int]:
