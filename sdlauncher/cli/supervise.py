@@ -50,7 +50,8 @@ def start_command(  # noqa: PLR0917
     settings = read_settings(paths, instance, spoken)
     remember(paths.instance(instance), spoken)
     status = start_instance(paths, settings, wait=within, until_ready=wait, foreground=foreground, say=say)
-    return _report(status)
+    # In the foreground stdout has carried the WebUI's log: nothing of ours belongs behind it.
+    return Report(status.data()) if foreground else _report(status)
 
 
 @command("stop", short_help="Stop it, with every process it started.")

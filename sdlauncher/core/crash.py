@@ -81,7 +81,9 @@ def find_cause(ending: Ending, lines: Sequence[str]) -> Cause:
     signal, evidence = ending.signal, ""
     for line in reversed(clean):
         if told := _told_by_shell(line):
-            signal, evidence = told, line
+            # A progress bar without an end stands before it in the same line.
+            head = line.index(": line ")
+            signal, evidence = told, line[max(line.rfind("]", 0, head), line.rfind(" ", 0, head)) + 1 :]
             break
     sign, said = _find_sign(clean, started=ending.ready)
     if signal == "SIGKILL" and ending.oom_kills:

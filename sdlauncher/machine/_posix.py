@@ -187,6 +187,12 @@ if sys.platform != "win32":
                     others.add(descriptor)
             return signals, others
 
+    def takes_output(descriptor: int) -> bool:
+        """Whether an open file takes a small write now without waiting."""
+        poll = select.poll()
+        poll.register(descriptor, select.POLLOUT)
+        return bool(poll.poll(0))
+
     def _nothing(number: int, frame: object) -> None:
         """Leave a signal to the loop, which reads it from the wake-up pipe."""
 

@@ -32,6 +32,7 @@ decode = _system.decode
 hold = _system.hold
 knock = _system.knock
 reap = _system.reap
+takes_output = _system.takes_output
 try_lock = _system.try_lock
 wait_lock = _system.wait_lock
 

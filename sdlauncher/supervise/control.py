@@ -194,8 +194,12 @@ def _wait_over(files: InstancePaths, deadline: float, on_progress: Listen | None
             while not poll.poll(min(1000.0, max(0.0, deadline - time.monotonic()) * 1000)):
                 if time.monotonic() >= deadline:
                     return None
+                record = read_record(str(files.state))
+                if record.get("state") in ("stopped", "fatal"):
+                    # In the foreground the same process may have more to do when the supervising is over.
+                    break
                 if on_progress is not None:
-                    on_progress(status_of(files, read_record(str(files.state))))
+                    on_progress(status_of(files, record))
         finally:
             os.close(held)
     return read_status(files, adopt=False)

@@ -67,7 +67,9 @@ def supervise(
             tell({"error": f"{spec.cwd}: {error.strerror}"})
             return NOTHING_LEFT
         supervisor = Supervisor(folder, spec, tell=tell)
-        supervisor.log.copy_to, supervisor.beat, supervisor.on_beat = copy_to, beat, on_beat
+        supervisor.beat, supervisor.on_beat = beat, on_beat
+        if copy_to is not None:
+            supervisor.log.pass_on(copy_to)
         record = read_record(folder.state)
         if not supervisor.take_over(record):
             bury(folder, record)

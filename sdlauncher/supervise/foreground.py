@@ -75,6 +75,8 @@ class Manager:
         if not self._address or sys.platform == "win32":
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+            # A manager that does not read must not stop us; what it missed, the next datagram tells.
+            channel.setblocking(False)
             try:
                 channel.sendto(text.encode(), self._address)
             except OSError:

@@ -41,13 +41,17 @@ def prepare(
         raise SdLauncherError("SDL-SCRIPT-MISSING", path=script)
     env = clean_environment(dict(os.environ))
     env |= {variable.name: variable.value for variable in plan.env}
+    words_of_plan = join_words(plan.arguments)
     env |= {
         "PYTHONUNBUFFERED": "1",
         "PYTHONIOENCODING": "utf-8:replace",
         # A removed repository must fail at once instead of asking a terminal that is not there for a password.
         "GIT_TERMINAL_PROMPT": "0",
         "SDLAUNCHER_INSTANCE": settings.instance,
-        "SDLAUNCHER_COMMANDLINE_ARGS": join_words(plan.arguments),
+        # Our block in webui-user.* takes the first; a checkout that was never configured reads the second, unless
+        # the user's own lines set it: what the user wrote wins.
+        "SDLAUNCHER_COMMANDLINE_ARGS": words_of_plan,
+        "COMMANDLINE_ARGS": words_of_plan,
     }
     if not windows and not (checkout / ".git").is_dir():
         # webui.sh takes a checkout without a .git directory (an archive, a worktree) for none and clones another.

@@ -33,6 +33,7 @@ class Pulse:
         self._waker = waker
         self._spec = spec
         self._ping: Ping | None = None
+        self._port = spec.port
         self.restart()
 
     def restart(self) -> None:
@@ -65,6 +66,9 @@ class Pulse:
 
     def advance(self, now: float, ready: set[int], status: Status, progress: Progress, tree: Tree) -> list[Event]:
         """Carry the request in flight forward, begin the next one when it is due, and return what came of it."""
+        if progress.url is not None and (told := progress.url.rstrip("/").rpartition(":")[2]).isdigit():
+            # Where it really listens: the user's own flags may name another port than the plan.
+            self._port = int(told)
         events: list[Event] = []
         if self._ping is not None:
             self._carry(now, ready)
@@ -157,7 +161,7 @@ class Pulse:
         spec = self._spec
         host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(spec.host, spec.host)  # noqa: S104
         self._path = path
-        self._ping = Ping(host, spec.port, path, authorization=spec.authorization, tls=spec.url.startswith("https:"))
+        self._ping = Ping(host, self._port, path, authorization=spec.authorization, tls=spec.url.startswith("https:"))
         self._limit = now + max(0.5, min(10.0, (spec.policy.hang_timeout or 10.0) / 2))
         self.due = self._limit
         if self._ping.answer is None:

@@ -104,7 +104,7 @@ def describe(supervisor: Supervisor) -> dict[str, Any]:
         "state": status.state.value,
         "pid": None if tree is None else (supervisor.server or tree.root).pid,
         "supervisor_pid": None if over else os.getpid(),
-        "url": progress.url or spec.url,
+        "url": _reachable(progress.url) or spec.url,
         "host": spec.host,
         "port": spec.port,
         "since": supervisor.since,
@@ -127,6 +127,11 @@ def describe(supervisor: Supervisor) -> dict[str, Any]:
         "answered": supervisor.answered,
         "stop_timeout": spec.policy.stop_timeout,
     }
+
+
+def _reachable(url: str | None) -> str | None:
+    """Return an address that a browser here can open: 0.0.0.0 is where a server listens, nowhere to go."""
+    return None if url is None else url.replace("//0.0.0.0", "//127.0.0.1").replace("//[::]", "//[::1]")
 
 
 def recall(record: dict[str, Any]) -> Recalled | None:

@@ -215,7 +215,7 @@ class Supervisor:
         """Start the next process first and write about it afterwards: who waits for it waits for less."""
         self._release()
         self._pulse.restart()
-        self.server, self.exit_code = None, None
+        self.server = None
         mark = os.urandom(16).hex()
         failed: OSError | None = None
         try:
@@ -261,7 +261,9 @@ class Supervisor:
         survivors = self._grip is not None and bool(self._grip.survivors(self._helpers))
         if not survivors:
             self._release()
-        self._step(Exited(cause, _chance(), survivors, asked))
+        ended = Exited(cause, _chance(), survivors, asked)
+        self._step(ended)
+        self._event("ended", asked=asked, code=code, **cause._asdict())
 
     def _check_gone(self) -> None:
         if self._grip is not None and self.status.state is State.STOPPING:

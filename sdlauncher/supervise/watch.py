@@ -12,6 +12,8 @@ from sdlauncher.supervise.logs import LogReader, open_log
 
 LAZY = 1.0
 _BLIND = 0.05  # seconds between two looks where the system cannot tell of writes
+_COPY_MOST = 1 << 20
+_PIPE_BUF = 4096
 _PIECES = 16  # of 256 KiB each, before the loop looks at something else
 
 
@@ -21,7 +23,7 @@ class LogWatch:
     def __init__(self, path: str, patterns: Patterns, waker: process.Waker, *, size: int, keep: int) -> None:
         self.path = path
         self.first = 0
-        self.copy_to: int | None = None
+        self.copy: Copy | None = None
         self.rotator: int | None = None
         self._size = size
         self._keep = keep
@@ -65,8 +67,14 @@ class LogWatch:
         if process.WRITTEN in signals:
             self._armed, self._written = False, True
 
+    def pass_on(self, descriptor: int) -> None:
+        """Copy everything that is read from now on to an open file."""
+        self.copy = Copy(descriptor, self._waker)
+
     def look(self, now: float, *, serving: bool, all_of_it: bool = False) -> tuple[bool, list[str]]:
         """Read what is new; return whether there was any, and the names of the lines that tell something."""
+        if self.copy is not None:
+            self.copy.flush()
         if self.rotator is not None or (serving and not all_of_it and now < self._looked + LAZY and not self._behind):
             return False, []
         if serving and not all_of_it and not self._written and not self._behind and self._armed:
@@ -78,8 +86,8 @@ class LogWatch:
         while self._reader.is_behind() and (all_of_it or pieces < _PIECES):
             text = self._reader.read()
             pieces, heard = pieces + 1, True
-            if self.copy_to is not None:
-                self._copy(text)
+            if self.copy is not None:
+                self.copy.add(text)
             names += self._watcher.feed(text)
         self._behind = self._reader.is_behind()
         self._bound()
@@ -137,9 +145,35 @@ class LogWatch:
         finally:
             os._exit(code & 0xFF)
 
-    def _copy(self, text: str) -> None:
+
+class Copy:
+    """Passes the log on to a terminal or a pipe that may stand still: what it does not take now waits for a while."""
+
+    def __init__(self, descriptor: int, waker: process.Waker) -> None:
+        self._descriptor: int | None = descriptor
+        self._waker = waker
+        self._rest = b""
+        self._waits = False
+
+    def add(self, text: str) -> None:
+        """Pass on as much as can be taken without waiting."""
+        if self._descriptor is not None:
+            # The file has all of it; who reads too slowly misses the oldest.
+            self._rest = (self._rest + text.encode("utf-8", "replace"))[-_COPY_MOST:]
+            self.flush()
+
+    def flush(self) -> None:
+        """Pass on what waits, in pieces that a pipe with any room takes whole."""
         try:
-            os.write(self.copy_to or 1, text.encode("utf-8", "replace"))
+            while self._rest and self._descriptor is not None and process.takes_output(self._descriptor):
+                self._rest = self._rest[os.write(self._descriptor, self._rest[:_PIPE_BUF]) :]
         except OSError:
-            # Whoever read our output has gone; the file has it all.
-            self.copy_to = None
+            # Whoever read has gone.
+            self._waker.forget(self._descriptor or 0)
+            self._descriptor, self._rest, self._waits = None, b"", False
+        if self._descriptor is not None and bool(self._rest) != self._waits:
+            self._waits = bool(self._rest)
+            if self._waits:
+                self._waker.watch(self._descriptor, writing=True)
+            else:
+                self._waker.forget(self._descriptor)

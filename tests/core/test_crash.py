@@ -99,6 +99,12 @@ def test_the_evidence_is_the_line_that_decided() -> None:
     assert find_cause(Ending(code=0), ["a", "ValueError: what a pity", "b"]).evidence == "ValueError: what a pity"
 
 
+def test_what_bash_says_behind_an_unfinished_progress_bar_is_read() -> None:
+    said = SHELL.format(what="Killed")
+    cause = find_cause(Ending(code=0, ready=True), ["  1%|          | 1/150 [00:01<04:25,  1.78s/it]" + said])
+    assert (cause.signal, cause.evidence) == ("SIGKILL", said)
+
+
 def test_a_trouble_of_long_ago_is_no_cause_of_an_exit_today() -> None:
     old = [OOM, *(f"line {number}" for number in range(100))]
     assert find_cause(Ending(code=0, ready=True), old).kind == "exited"
