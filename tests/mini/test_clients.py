@@ -124,7 +124,9 @@ def test_schemathesis_finds_nothing_that_the_real_one_would_not_answer(checkout:
         [
             str(Path(sys.executable).parent / "schemathesis"), "run", f"{running.url}/openapi.json",
             "--checks", "content_type_conformance,response_schema_conformance", "--phases", "examples,fuzzing",
-            "--max-examples", "4", "--seed", "1", "--no-color", "--request-timeout", "30",
+            "--max-examples", "3", "--seed", "1", "--no-color", "--request-timeout", "30",
+            # Those with a body: what the others answer is compared with the document elsewhere.
+            "--include-path-regex", "/(txt2img|img2img|extra-.*|png-info|options|interrogate|progress|create/.*)$",
         ],
         cwd=tmp_path,
         capture_output=True,
