@@ -13,7 +13,7 @@ from sdlauncher.core.recipe import Marks
 from sdlauncher.errors import SdLauncherError
 
 # What Mini WebUI imports beyond the launcher's own dependencies (the extra `mini`).
-_MINI_NEEDS: Final = ("fastapi", "uvicorn", "numpy")
+_MINI_NEEDS: Final = ("starlette", "uvicorn", "numpy")
 _READ_AT_MOST: Final = 256 * 1024
 
 
