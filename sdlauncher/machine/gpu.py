@@ -62,9 +62,10 @@ def detect_host() -> Host:
         import psutil
 
         return Host("windows", os.environ.get("PROCESSOR_ARCHITECTURE", "AMD64"), psutil.virtual_memory().total)
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    system = "darwin" if sys.platform == "darwin" else "linux"
-    return Host(system, os.uname().machine, memory, is_root=os.geteuid() == 0)
+    else:  # noqa: RET505  a checker for Windows must see that the rest is not for it
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        system = "darwin" if sys.platform == "darwin" else "linux"
+        return Host(system, os.uname().machine, memory, is_root=os.geteuid() == 0)
 
 
 def _detect(host: Host) -> Hardware:

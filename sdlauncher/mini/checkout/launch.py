@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent
 NEEDED = ("sdlauncher", "starlette", "uvicorn", "numpy", "PIL")
 
 
-def hand_over(missing):
+def hand_over(missing: "list[str]") -> None:
     """Run this file again with the recorded interpreter, in this process where that can be."""
     interpreter = (ROOT / "interpreter.txt").read_text(encoding="utf-8").strip()
     if not Path(interpreter).exists() or Path(interpreter) == Path(sys.executable):
@@ -21,7 +21,7 @@ def hand_over(missing):
     os.execv(interpreter, command)  # noqa: S606 - it must stay the child of the start script
 
 
-def main():
+def main() -> None:
     """Start."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
