@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sdlauncher import messages
 from sdlauncher.cli.output import Report, language, say
 from sdlauncher.cli.table import render_table
 from sdlauncher.core.exposure import SECRET_FLAGS
-from sdlauncher.core.flags import FlagCheck
 from sdlauncher.core.launch import Flag, LaunchPlan, Reason
 from sdlauncher.core.verdict import Verdict
 from sdlauncher.errors import SdLauncherError
-from sdlauncher.setup.commands import Configured
-from sdlauncher.setup.configure import Written
+
+if TYPE_CHECKING:  # `plan` must be quick, and needs none of these
+    from sdlauncher.core.flags import FlagCheck
+    from sdlauncher.setup.commands import Configured
+    from sdlauncher.setup.configure import Written
 
 
 def show_plan(plan: LaunchPlan) -> Report:

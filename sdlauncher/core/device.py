@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from sdlauncher.core.dialect import Tables
 from sdlauncher.core.hardware import Driver, Gpu, Hardware
@@ -16,8 +17,7 @@ _INDEX = "https://download.pytorch.org/whl/"
 CPU_WORDS = ("cpu", "none")
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(NamedTuple):
     """The chosen device: cuda, cpu or unsupported, and all that follows from the choice alone.
 
     `is_masked` says that others must be hidden from the WebUI: there are several, or the user named this one.

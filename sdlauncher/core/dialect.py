@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sdlauncher.core.rules import Conditions, Rule, TorchRule
 
 
-@dataclass(frozen=True, slots=True)
-class Translation:
+class Translation(NamedTuple):
     """What stands in for one flag of AUTOMATIC1111; `because` says why, or why nothing is needed."""
 
     flags: tuple[str, ...]
     because: str
 
 
-@dataclass(frozen=True, slots=True)
-class EnvironmentRow:
+class EnvironmentRow(NamedTuple):
     """One environment variable that this WebUI should start with; `advisory` is the known break that it cures.
 
     `cuda` rows are for a WebUI that computes on a GPU, the others for every one.
@@ -31,8 +29,7 @@ class EnvironmentRow:
     cuda: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(NamedTuple):
     """One WebUI's way of being told things.
 
     `secret_file` takes the path of a file of `user:password` lines; `secret_argument` takes the words themselves and
@@ -54,12 +51,11 @@ class Dialect:
     secret_argument: str
     torch: tuple[TorchRule, ...]
     torch_cpu: tuple[str, str]
-    translations: Mapping[str, Translation] = field(default_factory=dict)
-    environment: tuple[EnvironmentRow, ...] = ()
+    translations: Mapping[str, Translation]
+    environment: tuple[EnvironmentRow, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Tables:
+class Tables(NamedTuple):
     """All data that planning decides by: the tables common to every WebUI, and the dialect of one."""
 
     tiers: tuple[tuple[float, int], ...]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from sdlauncher.core.verdict import Level, Verdict
 from sdlauncher.core.wishes import group_words, name_of, value_of
@@ -25,8 +24,7 @@ _TLS_PAIR: Final = (("--tls-keyfile", "--tls-certfile"), ("--tls-certfile", "--t
 SECRET_FLAGS: Final = ("--gradio-auth", "--api-auth", "--auth")
 
 
-@dataclass(frozen=True, slots=True)
-class Exposure:
+class Exposure(NamedTuple):
     """Where arguments open the WebUI: `bind` is its address, `is_open` whether others can reach it."""
 
     bind: str

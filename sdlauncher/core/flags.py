@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from sdlauncher.core.launch import Reason
 from sdlauncher.core.wishes import is_option
@@ -17,8 +17,7 @@ REJECTED: Final = "rejected"
 UNKNOWN: Final = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """One option of a parser: its names, how many values it takes (`most` None: any number), and which.
 
     `kind` is int, float, json or text. Options of one `exclusive` group exclude each other.
@@ -32,8 +31,7 @@ class Option:
     exclusive: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Grammar:
+class Grammar(NamedTuple):
     """All options of one WebUI. `takes_words` says that stray words are no error.
 
     `is_complete` is False where a parser makes option names at run time, which reading cannot see.
@@ -49,8 +47,7 @@ class Grammar:
         return cls({name: option for option in options for name in option.names}, takes_words, is_complete)
 
 
-@dataclass(frozen=True, slots=True)
-class Notes:
+class Notes(NamedTuple):
     """What is known of a WebUI's flags beyond its parser.
 
     `ignored` are accepted and read by nothing; `instead` names what does the same here, for flags of other WebUIs too.
@@ -58,11 +55,10 @@ class Notes:
 
     webui: str
     ignored: frozenset[str] = frozenset()
-    instead: Mapping[str, str] = field(default_factory=dict)
+    instead: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class FlagCheck:
+class FlagCheck(NamedTuple):
     """The answer for one argument: accepted, ignored, rejected (known, but not here or not so) or unknown."""
 
     flag: str

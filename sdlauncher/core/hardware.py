@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 MIB = 1024**2
 GIB = 1024**3
 
 
-@dataclass(frozen=True, slots=True)
-class GpuProcess:
+class GpuProcess(NamedTuple):
     """A process that holds memory on a GPU; `memory` in bytes, None where the driver does not tell (Windows WDDM)."""
 
     pid: int
@@ -17,8 +17,7 @@ class GpuProcess:
     memory: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class MigInstance:
+class MigInstance(NamedTuple):
     """One Multi-Instance-GPU slice; CUDA gives one process exactly one of them, addressed by `uuid`."""
 
     uuid: str
@@ -52,8 +51,7 @@ class Gpu:
         return f"sm_{self.compute_capability[0]}{self.compute_capability[1]}"
 
 
-@dataclass(frozen=True, slots=True)
-class Driver:
+class Driver(NamedTuple):
     """The installed NVIDIA driver and the newest CUDA version that it supports."""
 
     version: str
@@ -65,8 +63,7 @@ class Driver:
         return tuple(int(part) for part in self.version.split(".") if part.isdigit())
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(NamedTuple):
     """The machine around the GPUs. `memory_total` in bytes; `system` is linux, windows or darwin."""
 
     system: str
@@ -75,19 +72,17 @@ class Host:
     is_root: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class GpuFault:
+class GpuFault(NamedTuple):
     """Why GPUs could not be read (a code of `sdlauncher/messages`) and the evidence; the CPU still works."""
 
     code: str
     evidence: str
 
 
-@dataclass(frozen=True, slots=True)
-class Hardware:
+class Hardware(NamedTuple):
     """All that was detected. No GPU is a fact, not an error; `faults` say what kept GPUs from being seen."""
 
     host: Host
     driver: Driver | None = None
     gpus: tuple[Gpu, ...] = ()
-    faults: tuple[GpuFault, ...] = field(default=())
+    faults: tuple[GpuFault, ...] = ()

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from sdlauncher.core.hardware import Gpu
 from sdlauncher.core.quoting import join_words
 from sdlauncher.core.verdict import Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(NamedTuple):
     """Why something was chosen: a code of `sdlauncher/messages`, so that it reads in the user's language."""
 
     code: str
-    facts: Mapping[str, object] = field(default_factory=dict)
+    facts: Mapping[str, object] = MappingProxyType({})
 
 
 # The reason of what the user's own webui-user file sets outside our block: shown, and never written a second time.
@@ -25,8 +25,7 @@ YOURS_IN_FILE: Final = "SDL-WHY-YOURS-FILE"
 YOURS_IN_SETTINGS: Final = "SDL-WHY-YOURS"
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(NamedTuple):
     """One WebUI argument as it is written: `--flag` or `--flag value` (POSIX-quoted), and why it is there."""
 
     text: str
@@ -53,8 +52,7 @@ class Flag:
         return cls(join_words(words), reason)
 
 
-@dataclass(frozen=True, slots=True)
-class EnvVar:
+class EnvVar(NamedTuple):
     """One environment variable of webui-user.*, and why."""
 
     name: str
@@ -62,8 +60,7 @@ class EnvVar:
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Torch:
+class Torch(NamedTuple):
     """The torch to install: `channel` names the wheel index (cu118, cpu, none, …), `command` follows `python -m`."""
 
     version: str
@@ -74,8 +71,7 @@ class Torch:
     xformers: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PythonChoice:
+class PythonChoice(NamedTuple):
     """The Python the WebUI should run on, as `major.minor`."""
 
     version: str

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from sdlauncher.core.flags import Option
 
@@ -13,8 +12,7 @@ _FLAGLIKE: Final = {"store_true", "store_false", "store_const", "append_const", 
 _KINDS: Final = {"int": "int", "float": "float", "json.loads": "json"}
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(NamedTuple):
     """What one source file declares; `is_complete` is False where a name is made at run time."""
 
     options: tuple[Option, ...]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from sdlauncher.core.hardware import GIB, Driver, Gpu, Host
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+# Named tuples and not dataclasses: small types cost a seventh that way, and every `plan` pays for them.
+class Situation(NamedTuple):
     """What the conditions of a row are held against; `tier` in GiB, None where the memory is not known."""
 
     host: Host
@@ -21,8 +20,7 @@ class Situation:
     model: str
 
 
-@dataclass(frozen=True, slots=True)
-class Conditions:
+class Conditions(NamedTuple):
     """When a row applies. An absent condition always holds."""
 
     capability_least: tuple[int, int] | None = None
@@ -63,8 +61,7 @@ class Conditions:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """One row: flags to write when the conditions hold, and the message that says why."""
 
     when: Conditions
@@ -72,8 +69,7 @@ class Rule:
     because: str
 
 
-@dataclass(frozen=True, slots=True)
-class TorchRule:
+class TorchRule(NamedTuple):
     """One row of a torch table."""
 
     when: Conditions
@@ -86,7 +82,7 @@ class TorchRule:
 
 Row = TypeVar("Row", Rule, TorchRule)
 
-_CONDITIONS: Final = frozenset(Conditions.__dataclass_fields__)
+_CONDITIONS: Final = frozenset(Conditions._fields)
 
 
 def choose(rows: Sequence[Row], situation: Situation, *, whatever_driver: bool = False) -> Row | None:

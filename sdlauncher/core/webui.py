@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Scripts:
+class Scripts(NamedTuple):
     """Names in the checkout: what starts the WebUI, and the user's files that carry flags and environment."""
 
     posix: str
@@ -15,8 +14,7 @@ class Scripts:
     user_windows: str
 
 
-@dataclass(frozen=True, slots=True)
-class LogLines:
+class LogLines(NamedTuple):
     """Regular expressions over one log line. HTTP is safe only after `started`; `listening` is too early."""
 
     launching: str
@@ -27,8 +25,7 @@ class LogLines:
     model_failed: str
 
 
-@dataclass(frozen=True, slots=True)
-class WebUi:
+class WebUi(NamedTuple):
     """One row of the catalog. `port` and `api_port` are its defaults with a UI and with --nowebui."""
 
     name: str

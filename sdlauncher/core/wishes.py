@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from sdlauncher.core.launch import Flag, Reason
 from sdlauncher.core.quoting import split_words
 
 
-@dataclass(frozen=True, slots=True)
-class Yours:
+class Yours(NamedTuple):
     """What a webui-user file sets outside our block.
 
     `opaque` names variables whose value only the shell can tell, e.g. because it comes from a command.
@@ -18,7 +18,7 @@ class Yours:
 
     place: str = ""
     words: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = MappingProxyType({})
     opaque: frozenset[str] = frozenset()
 
 

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,8 @@ def write_bytes(path: Path, data: bytes, *, mode: int | None = None) -> None:
     `mode` sets the permissions, None keeps those of the old file (0644 for a new one). A symbolic link is followed,
     so that a user's linked file stays a link. Raises SDL-FILE-WRITE.
     """
+    import tempfile  # costs more than most commands that only read
+
     target = path.resolve()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -13,26 +13,23 @@ Progress sentences are tables too; their names begin with `say.` in the code and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sdlauncher.core import toml
 
 LANGUAGES = ("en", "zh")
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """One rendered message: what happened, and what to do about it (may be empty)."""
 
     sentence: str
     hint: str
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One row of the registry."""
 
     code: str
@@ -54,9 +51,24 @@ def registry() -> Mapping[str, Entry]:
     return entries
 
 
+@cache
 def lookup(code: str) -> Entry:
-    """Return the registered message. Raises KeyError for a code that no file holds."""
-    return registry()[code]
+    """Return the registered message. Raises KeyError for a code that no file holds.
+
+    A command says a few sentences of hundreds, so only the table of this one is parsed.
+    """
+    head = f"\n[{code}]\n"
+    for text in _texts():
+        start = text.find(head)
+        if start >= 0:
+            body = text[start + len(head) :].partition("\n[")[0]
+            return _entry(code, toml.loads(body))
+    raise KeyError(code)
+
+
+@cache
+def _texts() -> tuple[str, ...]:
+    return tuple("\n" + file.read_text(encoding="utf-8") for file in sorted(Path(__file__).parent.glob("*.toml")))
 
 
 def describe(code: str, facts: Mapping[str, object], language: str = "en") -> Text:

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sdlauncher.core.exposure import SECRET_FLAGS
-from sdlauncher.core.flags import FlagCheck
 from sdlauncher.core.hardware import Hardware
 from sdlauncher.core.launch import LaunchPlan
 from sdlauncher.core.quoting import join_words, split_words
 from sdlauncher.core.wishes import group_words, name_of, normalize_name
 from sdlauncher.errors import SdLauncherError
-from sdlauncher.machine.credentials import Credentials, parse_credentials, write_credentials
 from sdlauncher.machine.paths import locate_paths
 from sdlauncher.machine.settings import checkout_of, read_settings, recall, remember
-from sdlauncher.setup.checkout_flags import check_flags
-from sdlauncher.setup.configure import Written, configure, plan_for, undo
+from sdlauncher.setup.planning import plan_for
+
+if TYPE_CHECKING:  # `plan` must be quick, and needs none of these
+    from sdlauncher.core.flags import FlagCheck
+    from sdlauncher.machine.credentials import Credentials
+    from sdlauncher.setup.configure import Written
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,9 @@ def configure_instance(
 
     Raises SDL-CHECKOUT-ABSENT, SDL-SETTING-FORM, and what planning and writing raise.
     """
+    from sdlauncher.machine.credentials import write_credentials
+    from sdlauncher.setup.configure import configure
+
     paths = locate_paths()
     files = paths.instance(instance)
     secret, flags = _take_secrets(change.to_set)
@@ -81,6 +86,8 @@ def configure_instance(
 
 def undo_instance(instance: str, spoken: Mapping[str, Any], *, dry_run: bool) -> Written:
     """Take our block out of the webui-user files of an instance's checkout."""
+    from sdlauncher.setup.configure import undo
+
     paths = locate_paths()
     settings = read_settings(paths, instance, spoken)
     checkout = checkout_of(paths, settings)
@@ -93,6 +100,8 @@ def check_instance(
     instance: str, spoken: Mapping[str, Any], args: tuple[str, ...]
 ) -> tuple[str, tuple[FlagCheck, ...]]:
     """Check arguments against an instance's checkout, or against the catalog where it has none or a WebUI was named."""
+    from sdlauncher.setup.checkout_flags import check_flags
+
     paths = locate_paths()
     settings = read_settings(paths, instance, spoken)
     checkout = checkout_of(paths, settings)
@@ -111,6 +120,8 @@ def _detect() -> Hardware:
 
 def _take_secrets(texts: tuple[str, ...]) -> tuple[Credentials | None, tuple[str, ...]]:
     """Part what carries a password from the flags; the rest comes back as POSIX-quoted texts."""
+    from sdlauncher.machine.credentials import parse_credentials
+
     secret: Credentials | None = None
     flags: list[str] = []
     for text in texts:
