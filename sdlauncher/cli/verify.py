@@ -221,7 +221,8 @@ def _findings_text(findings: tuple[Finding, ...]) -> str:
         run = "" if it.is_last_run else f"  ({messages.describe('say.explain-earlier', {}, language()).sentence})"
         head = click.style(f"{it.severity:7}", fg=colour, bold=it.severity == "fatal")
         lines.append(f"{head}  {it.line}: {it.text[:160]}  [{it.id}]{run}")
-        lines += [f"         {text}" for text in (it.cause(language()), it.remedy(language())) if text]
+        if it.severity != "info":
+            lines += [f"         {text}" for text in (it.cause(language()), it.remedy(language())) if text]
     if all(it.severity == "info" for it in findings):
         lines.append(messages.describe("say.explain-nothing", {}, language()).sentence)
     return "\n".join(lines)

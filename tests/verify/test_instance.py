@@ -48,27 +48,6 @@ def test_a_good_one_is_healthy_and_its_last_picture_is_known(cli: Cli, start: St
     assert all(layer["ok"] for layer in after.values())
 
 
-@pytest.mark.parametrize(
-    ("misbehaviour", "verdict"),
-    [
-        ("picture=black", "SDL-SMOKE-BLACK"),
-        ("picture=flat", "SDL-SMOKE-FLAT"),
-        ("picture=noise", "SDL-SMOKE-NOISE"),
-        ("picture=nan-grey", "SDL-SMOKE-GREY"),
-        ("wrong-size", "SDL-SMOKE-SIZE"),
-        ("nondeterministic", "SDL-SMOKE-REPEAT"),
-        ("oom", "SDL-SMOKE-OUT-OF-MEMORY"),
-        ("errors=503", "SDL-SMOKE-FAILED"),
-        ("hang-at-generate", "SDL-SMOKE-TIMEOUT"),
-        ("crash-at=generate", "SDL-HTTP-CLOSED"),
-    ],
-)
-def test_each_way_to_fail_at_a_picture_has_its_verdict(cli: Cli, start: Start, misbehaviour: str, verdict: str) -> None:
-    assert start(misbehaviour).code == 0
-    ran = cli("smoke", "--timeout", 5, "--json")
-    assert (ran.code, ran.json["error"]["code"], ran.data["verdict"]) == (1, verdict, verdict)
-
-
 def test_a_model_that_loads_slowly_is_waited_for(cli: Cli, start: Start) -> None:
     assert start("slow-load=3").code == 0
     now = cli("health", "--json")
@@ -83,12 +62,6 @@ def test_a_model_that_cannot_be_loaded_is_unhealthy_although_docs_answer(cli: Cl
     assert ran.code == 4 and layers["docs"]["ok"] is True and layers["loaded"]["ok"] is False
     assert ran.data["verdict"].startswith("SDL-MODEL-")
     assert cli("explain", "--json").data["findings"][0]["severity"] == "error"
-
-
-def test_a_server_that_accepts_and_never_answers_is_not_alive(cli: Cli, start: Start) -> None:
-    assert start("hang-after=1").code == 0
-    verdicts = {cli("health", "--json").data["verdict"] for _ in range(2)}
-    assert "SDL-HTTP-TIMEOUT" in verdicts or "SDL-NOT-RUNNING" not in verdicts
 
 
 def test_a_start_is_not_disturbed_by_a_check(cli: Cli, start: Start) -> None:
