@@ -40,7 +40,7 @@ def find_tools(folder: Path) -> dict[str, Path]:
         (folder / "pm2" / "package.json").write_text('{"private": true}')
         _try("npm", "install", "--silent", "--prefix", folder / "pm2", "pm2")
     if shutil.which("apt-get") and not (folder / "root").exists():
-        packages = ("runit", "s6", "execline", "libskarnet2.13", "libexecline2.9")
+        packages = ("runit", "s6", "execline", "libskarnet2.13", "libexecline2.9", "libs6-2.11")
         _try("apt-get", "-q", "download", *packages, cwd=folder)
         for package in folder.glob("*.deb"):
             _try("dpkg", "-x", package, folder / "root")

@@ -66,7 +66,14 @@ _SHELL_SIGNALS = {
     "Illegal instruction": "SIGILL", "Terminated": "SIGTERM", "Floating point exception": "SIGFPE",
     "Hangup": "SIGHUP", "Trace/breakpoint trap": "SIGTRAP",
 }  # fmt: skip
-_ASKED = frozenset({"SIGTERM", "SIGINT", "SIGHUP"})
+# What Windows calls the ends that are signals elsewhere, by exit status.
+_STATUSES = {
+    0xC0000005: "ACCESS_VIOLATION", 0xC000001D: "ILLEGAL_INSTRUCTION", 0xC0000094: "INTEGER_DIVIDE_BY_ZERO",
+    0xC00000FD: "STACK_OVERFLOW", 0xC0000135: "DLL_NOT_FOUND", 0xC0000142: "DLL_INIT_FAILED",
+    0xC000013A: "CONTROL_C_EXIT", 0xC0000374: "HEAP_CORRUPTION", 0xC0000409: "STACK_BUFFER_OVERRUN",
+    0xC0000017: "NO_MEMORY",
+}  # fmt: skip
+_ASKED = frozenset({"SIGTERM", "SIGINT", "SIGHUP", "CONTROL_C_EXIT"})
 _ERRORS = ("Error", "Exception", "error", "ERROR", "fatal", "FATAL", "Interrupt")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _LITTLE_DISK = 16 << 20
@@ -101,6 +108,11 @@ def find_cause(ending: Ending, lines: Sequence[str]) -> Cause:
     # A script that says 0 without a word of error was asked to end by somebody else: still nothing that we asked for.
     code = f"exit code {ending.code}" if ending.code else ""
     return Cause("exited", None, None, last[:300] or code or (clean[-1][:300] if clean else ""))
+
+
+def name_status(code: int) -> str | None:
+    """Return the name of the exception that a Windows exit status stands for, None for an ordinary exit code."""
+    return _STATUSES.get(code & 0xFFFFFFFF)
 
 
 def _find_sign(lines: Sequence[str], *, started: bool) -> tuple[Sign | None, str]:

@@ -10,6 +10,7 @@ if sys.platform != "win32":
     import os
     import select
     import signal
+    import socket
     from collections.abc import Mapping, Sequence
 
     from sdlauncher.core.process import ProcessId
@@ -77,6 +78,9 @@ if sys.platform != "win32":
             errors = os.open(trouble, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             for target, source in ((0, null), (1, errors), (2, errors)):
                 os.dup2(source, target)
+            # What the terminal, a pipeline or `make` lent us must not stay open as long as the program lives.
+            os.closerange(3, keep)
+            os.closerange(keep + 1, os.sysconf("SC_OPEN_MAX"))
             os.set_inheritable(keep, True)
             signal.pthread_sigmask(signal.SIG_SETMASK, [])
             os.execv(argv[0], list(argv))  # noqa: S606  no shell is wanted
@@ -112,6 +116,39 @@ if sys.platform != "win32":
             return None
         return descriptor
 
+    def let_go(descriptor: int) -> None:
+        """Close what `hold` opened."""
+        os.close(descriptor)
+
+    def wait_readable(descriptor: int, seconds: float) -> bool:
+        """Wait until an open file can be read or is at its end; False when the time is over."""
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
+
+    wait_end = wait_readable
+
+    def give(descriptor: int) -> int:
+        """Return the number by which a child knows a descriptor that it inherits."""
+        return descriptor
+
+    def take_inherited(number: int) -> int:
+        """Take a descriptor that our parent gave us; our own children do not get it."""
+        os.set_inheritable(number, False)
+        return number
+
+    def never_wait(descriptor: int) -> None:
+        """Let writes to an open file fail rather than wait."""
+        os.set_blocking(descriptor, False)
+
+    def free_bytes(path: str) -> int | None:
+        """Return how much room is left for us where `path` lies."""
+        try:
+            room = os.statvfs(path)
+        except OSError:
+            return None
+        return room.f_bavail * room.f_frsize
+
     def reap() -> tuple[dict[int, int], bool]:
         """Collect every child that has ended: wait statuses by pid, and whether any child is left."""
         ended: dict[int, int] = {}
@@ -133,6 +170,15 @@ if sys.platform != "win32":
             except ValueError:
                 return None, f"SIG{number}"
         return os.WEXITSTATUS(status), None
+
+    def keep_descriptors() -> None:
+        """Give no open file but stdin, stdout and stderr to any program that we start."""
+        for name in os.listdir("/proc/self/fd" if sys.platform == "linux" else "/dev/fd"):  # noqa: PTH208
+            if int(name) > 2:
+                try:
+                    os.set_inheritable(int(name), False)
+                except OSError:
+                    continue  # the one that listed the folder
 
     class Waker:
         """The one place where the supervisor sleeps: until a signal, a request, log output, a descriptor or a time."""
@@ -161,8 +207,8 @@ if sys.platform != "win32":
                 return False
             return True
 
-        def watch(self, descriptor: int, *, writing: bool = False) -> None:
-            """Wake when a descriptor can be read (or written)."""
+        def watch(self, descriptor: int, *, writing: bool | None = None) -> None:
+            """Wake when a descriptor can be read, or written; `writing` is only given for sockets and pipes."""
             self._poll.register(descriptor, select.POLLOUT if writing else select.POLLIN)
 
         def forget(self, descriptor: int) -> None:
@@ -192,6 +238,19 @@ if sys.platform != "win32":
         poll = select.poll()
         poll.register(descriptor, select.POLLOUT)
         return bool(poll.poll(0))
+
+    def send_datagram(address: str, data: bytes) -> None:
+        """Send one datagram to a local socket; one that is full or gone stops nobody."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+            channel.setblocking(False)
+            try:
+                channel.sendto(data, address)
+            except OSError:
+                return
+
+    def fork() -> int:
+        """Go on in two processes: 0 in the new one, in ours its pid."""
+        return os.fork()
 
     def _nothing(number: int, frame: object) -> None:
         """Leave a signal to the loop, which reads it from the wake-up pipe."""

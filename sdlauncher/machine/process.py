@@ -30,10 +30,20 @@ boot = _table.boot
 count_oom_kills = _table.count_oom_kills
 decode = _system.decode
 hold = _system.hold
+keep_descriptors = _system.keep_descriptors
 knock = _system.knock
+fork = _system.fork
+free_bytes = _system.free_bytes
+give = _system.give
+let_go = _system.let_go
+never_wait = _system.never_wait
 reap = _system.reap
+send_datagram = _system.send_datagram
+take_inherited = _system.take_inherited
 takes_output = _system.takes_output
 try_lock = _system.try_lock
+wait_end = _system.wait_end
+wait_readable = _system.wait_readable
 wait_lock = _system.wait_lock
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import select
 import time
 from collections.abc import Callable, Generator
 from typing import Any
@@ -188,10 +186,8 @@ def _wait_over(files: InstancePaths, deadline: float, on_progress: Listen | None
     one = record.get("supervisor")
     held = process.hold(ProcessId(*one)) if isinstance(one, list) and len(one) == 2 else None
     if held is not None:
-        poll = select.poll()
-        poll.register(held, select.POLLIN)
         try:
-            while not poll.poll(min(1000.0, max(0.0, deadline - time.monotonic()) * 1000)):
+            while not process.wait_end(held, min(1.0, max(0.0, deadline - time.monotonic()))):
                 if time.monotonic() >= deadline:
                     return None
                 record = read_record(str(files.state))
@@ -201,7 +197,7 @@ def _wait_over(files: InstancePaths, deadline: float, on_progress: Listen | None
                 if on_progress is not None:
                     on_progress(status_of(files, record))
         finally:
-            os.close(held)
+            process.let_go(held)
     return read_status(files, adopt=False)
 
 

@@ -26,13 +26,15 @@ BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from sdlauncher.supervise.d
 def argv(package_root: str, root: str, mode: str, descriptor: int | None) -> list[str]:
     """Return the command that runs a supervisor for the instance in `root`; `mode` is start or adopt."""
     told = "-" if descriptor is None else str(descriptor)
-    return [sys.executable, "-I", "-S", "-c", BOOT, package_root, root, mode, told]
+    # Elsewhere the process table comes from psutil, which lives in site-packages.
+    alone = ["-I", "-S"] if sys.platform == "linux" else ["-I"]
+    return [sys.executable, *alone, "-c", BOOT, package_root, root, mode, told]
 
 
 def main(words: list[str]) -> None:
     """Run until the instance is over; what is told goes to a pipe as long as somebody reads it."""
     root, mode, told = words
-    code = supervise(root, mode, tell=_Teller(None if told == "-" else int(told)))
+    code = supervise(root, mode, tell=_Teller(None if told == "-" else process.take_inherited(int(told))))
     # Nothing is left to do, and finalising the interpreter would only delay who waits for us.
     os._exit(code)
 
@@ -100,8 +102,7 @@ class _Teller:
     def __init__(self, descriptor: int | None) -> None:
         self._descriptor = descriptor
         if descriptor is not None:
-            os.set_blocking(descriptor, False)
-            os.set_inheritable(descriptor, False)
+            process.never_wait(descriptor)
 
     def __call__(self, record: dict[str, Any]) -> None:
         if self._descriptor is None:

@@ -7,7 +7,6 @@ service manager is told READY, STATUS, WATCHDOG and STOPPING over the socket tha
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from typing import Any
 
@@ -34,6 +33,7 @@ def run(files: InstancePaths, spec: LaunchSpec) -> Status:
     """
     control.hand_over(files, spec)
     process.become_subreaper()
+    process.keep_descriptors()
     manager = Manager(os.environ.pop("NOTIFY_SOCKET", ""))
     watchdog = int(os.environ.pop("WATCHDOG_USEC", "0")) / 2e6
     code = daemon.supervise(
@@ -72,12 +72,5 @@ class Manager:
         self._send("WATCHDOG=1")
 
     def _send(self, text: str) -> None:
-        if not self._address or sys.platform == "win32":
-            return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-            # A manager that does not read must not stop us; what it missed, the next datagram tells.
-            channel.setblocking(False)
-            try:
-                channel.sendto(text.encode(), self._address)
-            except OSError:
-                return
+        if self._address:
+            process.send_datagram(self._address, text.encode())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from sdlauncher.core.process import ProcessId
 from sdlauncher.machine import process
 from sdlauncher.machine.process import Tree, Waker
@@ -50,5 +48,5 @@ class Grip:
 
     def _let_go(self, descriptor: int) -> None:
         self._waker.forget(descriptor)
-        os.close(descriptor)
+        process.let_go(descriptor)
         del self._held[descriptor]

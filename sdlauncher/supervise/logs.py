@@ -38,7 +38,13 @@ class Layout(NamedTuple):
 
 def open_log(path: str) -> int:
     """Open the log for a WebUI to write to: appending, so that no two writers overwrite each other. Raises OSError."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o600)
+
+
+def read_at(file: int, size: int, offset: int) -> bytes:
+    """Read from an open file of our own at an offset (pread is not everywhere)."""
+    os.lseek(file, offset, os.SEEK_SET)
+    return os.read(file, size)
 
 
 def read_layout(path: str) -> Layout:
@@ -100,7 +106,7 @@ class LogReader:
         if self.layout.removed + size < self.position:
             # Somebody emptied the file behind our back: go on with what is there.
             self.go_to(0)
-        piece = os.pread(file, PIECE, self.position - self.layout.removed)
+        piece = read_at(file, PIECE, self.position - self.layout.removed)
         if not piece:
             return ""
         self.position += len(piece)
@@ -116,7 +122,7 @@ class LogReader:
             return []
         end = os.fstat(file).st_size
         begin = max(end - most, first - self.layout.removed, self.layout.start)
-        text = os.pread(file, max(0, end - begin), begin).decode("utf-8", "replace")
+        text = read_at(file, max(0, end - begin), begin).decode("utf-8", "replace")
         return [line for line in text.replace("\r", "\n").split("\n") if line.strip()]
 
     def _open(self) -> int | None:
@@ -130,5 +136,5 @@ class LogReader:
                 return self._file
             os.close(self._file)
             self.go_to(0)
-        self._file = os.open(self._path, os.O_RDONLY)
+        self._file = os.open(self._path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         return self._file

@@ -179,7 +179,7 @@ class Pulse:
             ping.advance()
             if ping.answer is None and ping.connected and not was_connected:
                 self._waker.forget(ping.descriptor)
-                self._waker.watch(ping.descriptor)
+                self._waker.watch(ping.descriptor, writing=False)
         elif now >= self._limit:
             ping.close()
 

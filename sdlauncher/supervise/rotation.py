@@ -11,9 +11,10 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import sys
 
 from sdlauncher.machine.process import wait_lock
-from sdlauncher.supervise.logs import Layout, Segment, read_layout, write_layout
+from sdlauncher.supervise.logs import Layout, Segment, read_at, read_layout, write_layout
 
 _KEEP_SIZE, _PUNCH_HOLE, _COLLAPSE_RANGE = 1, 2, 8
 _BLOCK = 1 << 16  # a multiple of every usual block size
@@ -119,13 +120,11 @@ def _drop(path: str, layout: Layout, keep: int) -> Layout:
 
 def _cut(path: str, blocks: int) -> bool | None:
     """Cut the front off: True when the file got shorter, False when it has a hole there now, None when neither went."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if not hasattr(libc, "fallocate"):
-        return None
+    libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
     file = os.open(path, os.O_RDWR)
     try:
         for mode, collapsed in ((_COLLAPSE_RANGE, True), (_PUNCH_HOLE | _KEEP_SIZE, False)):
-            if libc.fallocate(file, mode, ctypes.c_long(0), ctypes.c_long(blocks)) == 0:
+            if libc is not None and libc.fallocate(file, mode, ctypes.c_long(0), ctypes.c_long(blocks)) == 0:
                 return collapsed
         return None
     finally:
@@ -136,7 +135,8 @@ def _blank(path: str, begin: int, end: int) -> None:
     if end > begin:
         file = os.open(path, os.O_WRONLY)
         try:
-            os.pwrite(file, b" " * (end - begin - 1) + b"\n", begin)
+            os.lseek(file, begin, os.SEEK_SET)
+            os.write(file, b" " * (end - begin - 1) + b"\n")
         finally:
             os.close(file)
 
@@ -146,7 +146,7 @@ def _line_end(path: str, begin: int, most: int) -> int:
     file = os.open(path, os.O_RDONLY)
     try:
         first = max(begin, most - _SPAN)
-        found = os.pread(file, most - first, first).rfind(b"\n")
+        found = read_at(file, most - first, first).rfind(b"\n")
         return first + found + 1 if found >= 0 else most
     finally:
         os.close(file)
@@ -159,10 +159,12 @@ def _copy(source: str, target: str, begin: int, end: int) -> None:
         try:
             at = begin
             while at < end:
-                sent = os.sendfile(write, read, at, min(_SPAN * 8, end - at))
-                if sent == 0:
+                piece = read_at(read, min(_SPAN, end - at), at)
+                if not piece:
                     raise OSError(errno.EIO, "the log ended early", source)
-                at += sent
+                at += len(piece)
+                while piece:
+                    piece = piece[os.write(write, piece) :]
         finally:
             os.close(write)
     except OSError:
@@ -178,6 +180,6 @@ def _head(path: str, begin: int) -> bytes:
     except OSError:
         return b""
     try:
-        return os.pread(file, _SPAN, begin)
+        return read_at(file, _SPAN, begin)
     finally:
         os.close(file)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
@@ -117,7 +116,7 @@ def spawn_daemon(files: InstancePaths, mode: str) -> int:
     package_root = str(Path(sdlauncher.__file__).parent.parent)
     try:
         process.detach(
-            daemon.argv(package_root, str(files.root), mode, writer),
+            daemon.argv(package_root, str(files.root), mode, process.give(writer)),
             keep=writer,
             trouble=str(files.root / "supervisor.log"),
         )
@@ -129,11 +128,9 @@ def spawn_daemon(files: InstancePaths, mode: str) -> int:
 def listen(reader: int) -> Generator[dict[str, Any] | None, None, None]:
     """Yield what a supervisor tells, record by record, until it is gone; None ten times a second meanwhile."""
     rest = b""
-    poll = select.poll()
-    poll.register(reader, select.POLLIN)
     try:
         while True:
-            if not poll.poll(100):
+            if not process.wait_readable(reader, 0.1):
                 yield None
                 continue
             piece = os.read(reader, 1 << 16)

@@ -256,7 +256,7 @@ class Supervisor:
         self.exit_code = code
         asked = code == 0 and os.path.exists(f"{self.spec.checkout}/{self.spec.restart_file}")  # noqa: PTH110
         oom_kills = process.count_oom_kills() - self._oom_kills
-        ending = Ending(code, signal, self._serves, oom_kills, _free(self.folder.root))
+        ending = Ending(code, signal, self._serves, oom_kills, process.free_bytes(self.folder.root))
         cause = find_cause(ending, self.log.tail())
         survivors = self._grip is not None and bool(self._grip.survivors(self._helpers))
         if not survivors:
@@ -323,11 +323,3 @@ class Supervisor:
 
 def _chance() -> float:
     return int.from_bytes(os.urandom(2), "big") / 65535
-
-
-def _free(path: str) -> int | None:
-    try:
-        room = os.statvfs(path)
-    except (OSError, AttributeError):
-        return None
-    return room.f_bavail * room.f_frsize

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import sys
 
 from sdlauncher.core.readiness import Patterns, Progress, Watcher
 from sdlauncher.machine import process
@@ -34,7 +35,7 @@ class LogWatch:
         self._written = False
         self._behind = False
         self._looked = 0.0
-        self._can_rotate = True
+        self._can_rotate = sys.platform == "linux"
 
     @property
     def progress(self) -> Progress:
@@ -124,12 +125,10 @@ class LogWatch:
 
     def _bound(self) -> None:
         """Rotate in a process of our own: it loads what we do not want to keep, and copying must not delay us."""
-        if not self._can_rotate or self._reader.position - self._reader.layout.removed - self._reader.layout.start < (
-            self._size
-        ):
+        layout, upto = self._reader.layout, self._reader.position
+        if not self._can_rotate or upto - layout.removed - layout.start < self._size:
             return
-        upto = self._reader.position
-        pid = os.fork()
+        pid = process.fork()
         if pid:
             self.rotator = pid
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sdlauncher.core.crash import Ending, find_cause
+from sdlauncher.core.crash import Ending, find_cause, name_status
 
 BUSY = "OSError: Cannot find empty port in range: 7860-7860. You can specify a different port by setting ..."
 FLAG = "launch.py: error: unrecognized arguments: --nosuch-flag"
@@ -109,3 +109,16 @@ def test_a_trouble_of_long_ago_is_no_cause_of_an_exit_today() -> None:
     old = [OOM, *(f"line {number}" for number in range(100))]
     assert find_cause(Ending(code=0, ready=True), old).kind == "exited"
     assert find_cause(Ending(code=0, ready=False), old).kind == "cuda-oom"
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [(0xC0000005, "ACCESS_VIOLATION"), (-1073741819, "ACCESS_VIOLATION"), (0xC000013A, "CONTROL_C_EXIT"), (1, None)],
+)
+def test_windows_names_its_exceptions_by_exit_status(code: int, name: str | None) -> None:
+    assert name_status(code) == name
+
+
+def test_ctrl_c_on_windows_is_somebody_and_no_crash() -> None:
+    assert find_cause(Ending(signal="CONTROL_C_EXIT"), []).kind == "killed"
+    assert find_cause(Ending(signal="ACCESS_VIOLATION"), []).kind == "crashed"

@@ -38,6 +38,17 @@ def test_nothing_belongs_to_who_started_it(instance: Instance) -> None:
     assert os.getsid(instance.status().pid or 0) not in (os.getsid(0), os.getsid(supervisor or 0))
 
 
+def test_nothing_that_was_lent_to_the_command_stays_open(instance: Instance) -> None:
+    """A pipeline or `make` would wait for ever for whoever still holds its pipe."""
+    reader, writer = os.pipe()
+    os.set_inheritable(writer, True)
+    instance.start()
+    os.close(writer)
+    os.set_blocking(reader, False)
+    assert os.read(reader, 1) == b""
+    os.close(reader)
+
+
 def test_stopping_what_does_not_run_is_fine(instance: Instance) -> None:
     assert instance.stop().state == "stopped"
 
