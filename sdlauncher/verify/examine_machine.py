@@ -27,7 +27,9 @@ def check_gpu(patient: Patient) -> Iterator[Finding]:
     """Driver and GPUs as NVML sees them: faults, throttling, memory errors, and who holds their memory."""
     hardware = patient.hardware
     for fault in hardware.faults:
-        yield finding("gpu", fault.code, Level.WARNING, evidence=fault.evidence)
+        # A machine without NVIDIA's driver is most often one without NVIDIA's GPU.
+        level = Level.INFO if fault.code == "SDL-GPU-NO-DRIVER" else Level.WARNING
+        yield finding("gpu", fault.code, level, evidence=fault.evidence)
     if not hardware.gpus:
         if not hardware.faults:
             yield finding("gpu", "SDL-DOCTOR-NO-GPU", Level.INFO)
