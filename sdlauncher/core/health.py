@@ -213,14 +213,21 @@ def judge_model(models: Answer) -> Layer:
     return Layer("model", True, "SDL-MODEL-PRESENT", {"count": len(titles), "first": titles[0]}, models.latency_ms)
 
 
-def judge_loaded(log: ModelLog | None, options: Answer, *, made_picture: bool) -> Layer:
+def only_model(models: Answer) -> str:
+    """Return the title of the one checkpoint that is listed, "" when there are more or none."""
+    rows = models.json if isinstance(models.json, list) else []
+    return str(rows[0].get("title") or "") if len(rows) == 1 and isinstance(rows[0], dict) else ""
+
+
+def judge_loaded(log: ModelLog | None, options: Answer, *, made_picture: bool, listed: str = "") -> Layer:
     """Judge whether the model is loaded. No endpoint says so: the log does, and a picture that was made.
 
     The options only tell which checkpoint is meant, by what config.json kept of an earlier run. If they name none,
-    none was ever loaded: without a log at hand (`log` None) that is all there is to go by.
+    none was ever loaded: without a log at hand (`log` None) that is all there is to go by. `listed` is the checkpoint
+    that can be meant because there is no other.
     """
     meant = options.json.get("sd_model_checkpoint") if isinstance(options.json, dict) else None
-    model = str(meant or "?")
+    model = str(meant or listed or "?")
     if log is not None and log.state == "failed":
         code = _MODEL_FAULTS.get(log.finding, "SDL-MODEL-FAILED")
         return Layer("loaded", False, code, {"model": model, "evidence": log.evidence})

@@ -95,12 +95,13 @@ def _check_endpoint(
     layers.append(auth)
     if not auth.ok:
         return judge.complete(layers)
-    layers.append(judge.judge_model(ask(client, "/sdapi/v1/sd-models", seconds=patience)))
+    models = ask(client, "/sdapi/v1/sd-models", seconds=patience)
+    layers.append(judge.judge_model(models))
     log, kept = None, None
     if instance is not None and target.files is not None:
         log = read_model_log(instance, target.files)
         kept = last_picture(target.files, instance.status.pid)
-    layers.append(judge.judge_loaded(log, options, made_picture=kept is not None))
+    layers.append(judge.judge_loaded(log, options, made_picture=kept is not None, listed=judge.only_model(models)))
     layers.append(judge.judge_picture(_picture_age(kept, client), was_judged=kept is not None))
     return judge.complete(layers)
 

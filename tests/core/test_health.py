@@ -126,6 +126,14 @@ def test_an_api_that_names_no_model_has_none_loaded() -> None:
     assert health.judge_loaded(ModelLog(), nothing, made_picture=False).ok is None
 
 
+def test_a_model_that_the_options_do_not_name_is_the_only_one_listed() -> None:
+    failed = ModelLog("failed", "HeaderTooLarge", "safetensors_header")
+    nothing = got(200, {"sd_model_checkpoint": None})
+    listed = health.only_model(got(200, [{"title": "bad.safetensors"}]))
+    assert "bad.safetensors" in health.judge_loaded(failed, nothing, made_picture=False, listed=listed).detail
+    assert health.only_model(got(200, [{"title": "a"}, {"title": "b"}])) == health.only_model(got(500)) == ""
+
+
 def test_docs_may_be_missing_where_the_api_answers() -> None:
     missing = got(404, {"detail": "Not Found"})
     assert health.judge_docs(missing, has_api=True).ok is None
