@@ -150,7 +150,7 @@ def _fill_bash(
     return {
         "ARGUMENTS": [(before if yours.words or is_opaque else "") + quote_for_bash(own, ARGUMENTS)],
         "GIVEN_ARGUMENTS": [(before if is_opaque else "") + '"${SDLAUNCHER_COMMANDLINE_ARGS}"'],
-        "VARIABLES": [f"export {item.name}={quote_for_bash(item.value, item.name)}" for item in variables],
+        "VARIABLES": [f"export {item.name}={quote_for_bash(item.value, item.name)}" for item in variables] or [":"],
         "SECRETS": secrets,
         "START": ['exec "$(dirname -- "$0")/webui.sh" "$@"'] if script.starts_webui else [],
     }

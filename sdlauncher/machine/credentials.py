@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import string
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -29,8 +30,8 @@ class Credentials:
 
 
 def make_credentials() -> Credentials:
-    """Make a user and a password of 120 bits from letters, digits, `-` and `_`."""
-    return Credentials("sd", secrets.token_urlsafe(15).lstrip("-") or secrets.token_hex(15))
+    """Make a user and a password of 119 bits from letters and digits, which no shell can mistake."""
+    return Credentials("sd", "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(20)))
 
 
 def parse_credentials(words: str, flag: str) -> Credentials:

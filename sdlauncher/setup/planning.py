@@ -89,9 +89,10 @@ def _fit_to_checkout(plan: LaunchPlan, checkout: Path, *, force: bool) -> Launch
         elif force:
             kept.append(flag)
             warnings.append(Verdict("SDL-FLAG-WOULD-FAIL", Level.WARNING, {"flag": flag.name}))
+        elif check.suggestion:
+            raise SdLauncherError("SDL-FLAGS-REFUSED", flag=check.flag, webui=plan.webui, instead=check.suggestion)
         else:
-            remedy = check.suggestion or "-"
-            raise SdLauncherError("SDL-FLAGS-REFUSED", flag=flag.name, webui=plan.webui, instead=remedy)
+            raise SdLauncherError("SDL-FLAGS-REFUSED-PLAIN", flag=check.flag, webui=plan.webui)
     if not left_out and not warnings:
         return plan
     return replace(plan, flags=tuple(kept), dropped=(*plan.dropped, *left_out), warnings=(*plan.warnings, *warnings))

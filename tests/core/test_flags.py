@@ -156,7 +156,7 @@ def _accepts(parser: argparse.ArgumentParser, words: Iterable[str]) -> bool:
     return True
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(word_lists)
 def test_argparse_itself_says_the_same(words: list[str]) -> None:
     answers = check_words(words, _grammar(), Notes("test"), {})

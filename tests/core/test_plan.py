@@ -401,7 +401,7 @@ wishes = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(machines, wishes)
 def test_any_machine_gets_a_sound_plan_or_a_refusal_by_name(hardware: Hardware, asked: Settings) -> None:
     try:
@@ -434,7 +434,7 @@ def test_any_machine_gets_a_sound_plan_or_a_refusal_by_name(hardware: Hardware, 
             assert messages.describe(reason.code, reason.facts, language).sentence
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(machines, st.sampled_from([name for name in NAMES if name != "mini"]))
 def test_no_torch_is_chosen_that_lacks_the_kernels_or_the_driver(hardware: Hardware, webui: str) -> None:
     made = plan(hardware, Settings(webui=webui))
@@ -455,7 +455,7 @@ RANK = {"--always-no-vram": 3, "--lowvram": 3, "--always-low-vram": 2, "--medvra
         "--medvram-sdxl": 1}  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(gpus, st.integers(256 * MIB, 100 * GIB), st.integers(0, 100 * GIB), wishes)
 def test_less_memory_never_means_less_saving(card: Gpu, memory: int, more: int, asked: Settings) -> None:
     def saving(total: int) -> int:

@@ -60,7 +60,7 @@ def invent(alphabet: str, count: int, seed: int) -> list[list[str]]:
 
 
 def test_bash_sees_exactly_the_planned_arguments(tmp_path: Path) -> None:
-    cases = invent(NASTY, 2500, seed=1)
+    cases = invent(NASTY, 2000, seed=1)
     for number, words in enumerate(cases):
         made = plan(words, {"TORCH_COMMAND": "".join(words)})
         (tmp_path / f"{number:05}").write_text(put_block("", render_block(made, SH), SH))
@@ -253,7 +253,7 @@ files = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(files, st.sampled_from([SH, CMD]), st.lists(st.sampled_from(["--api", "--listen", "--port=1"]), max_size=3))
 def test_everything_outside_the_block_stays_and_writing_twice_changes_nothing(
     text: str, script: Script, words: list[str]
