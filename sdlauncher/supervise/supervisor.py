@@ -16,6 +16,7 @@ from sdlauncher.core.lifecycle import (
     Event,
     Exited,
     Gone,
+    Hung,
     Output,
     Relaunched,
     Restart,
@@ -77,6 +78,7 @@ class Supervisor:
         self._oom_kills = 0
         self._beats_at: float | None = None
         self._unwritten = False
+        self._relaunches = 0
 
     @property
     def tree(self) -> Tree | None:
@@ -171,7 +173,8 @@ class Supervisor:
             return
         after = self.log.progress
         if self.status.state is State.STARTING:
-            self._step(Output())
+            self._relaunches += names.count("launching")
+            self._step(self._loops() or Output())
         elif self._serves and ("launching" in names or after.stage == "listening"):
             self._pulse.restart()
             self._step(Relaunched())
@@ -179,6 +182,17 @@ class Supervisor:
             self._event(f"model-{after.model}")
         if after != before:
             self._unwritten = True
+
+    def _loops(self) -> Event | None:
+        """A restart file that nobody removes makes the script start the WebUI again and again, whatever it dies of."""
+        if self._relaunches <= self.spec.policy.restart_limit + 1:
+            return None
+        file = f"{self.spec.checkout}/{self.spec.restart_file}"
+        try:
+            os.unlink(file)  # noqa: PTH108
+        except OSError:
+            file = "a restart file that came and went"
+        return Hung(Cause("restart-loop", evidence=f"{self._relaunches} starts without being ready: {file}"))
 
     def _expire(self) -> None:
         """A deadline is over. A start that writes nothing but works (downloads, computes) is not stuck."""
@@ -193,6 +207,7 @@ class Supervisor:
         if self.status.state is not before.state:
             self.since = stamp()
             if self._serves:
+                self._relaunches = 0
                 self._find_server()
             if action is not Action.SPAWN:
                 self._changed(before)
@@ -215,7 +230,7 @@ class Supervisor:
         """Start the next process first and write about it afterwards: who waits for it waits for less."""
         self._release()
         self._pulse.restart()
-        self.server = None
+        self.server, self._relaunches = None, 0
         mark = os.urandom(16).hex()
         failed: OSError | None = None
         try:
@@ -254,7 +269,7 @@ class Supervisor:
         self._read(time.monotonic(), all_of_it=True)
         code, signal = (None, None) if wait_status is None else process.decode(wait_status)
         self.exit_code = code
-        asked = code == 0 and os.path.exists(f"{self.spec.checkout}/{self.spec.restart_file}")  # noqa: PTH110
+        asked = code == 0 and self._serves and os.path.exists(f"{self.spec.checkout}/{self.spec.restart_file}")  # noqa: PTH110
         oom_kills = process.count_oom_kills() - self._oom_kills
         ending = Ending(code, signal, self._serves, oom_kills, process.free_bytes(self.folder.root))
         cause = find_cause(ending, self.log.tail())

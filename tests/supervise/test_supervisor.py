@@ -181,6 +181,15 @@ def test_a_restart_from_inside_is_honoured_and_not_counted(instance: Instance) -
     )
 
 
+def test_a_script_that_restarts_for_ever_is_not_let_to(instance: Instance) -> None:
+    with pytest.raises(SdLauncherError) as caught:
+        instance.start("loop,at=launch", restart_limit=1)
+    status = instance.status()
+    assert status.last_exit is not None
+    assert (status.state, status.last_exit["cause"]) == ("fatal", "restart-loop")
+    assert "starts without being ready" in str(caught.value)
+
+
 def test_closed_output_is_no_end(instance: Instance) -> None:
     instance.start("close-stdout")
     assert instance.status().state == "running"

@@ -2,7 +2,8 @@
 
 Words of FAKE, separated by commas: before=S (seconds before the start is over), exit=N and signal=N (at ready, or at
 `at=launch`), after=S (seconds of serving before that), never, ignore-term, daemon, flood=MB, garbage, close-stdout,
-deaf=S (after S seconds connections get no answer), grow=MB, relaunch (when a file `again` appears), no-port.
+deaf=S (after S seconds connections get no answer), grow=MB, no-port, loop (leaves a
+restart file at every start). A file `again` asks for a restart from inside.
 A file `job` says that a job runs, at the step that it holds.
 """
 
@@ -64,6 +65,9 @@ if "daemon" in WORDS and os.fork() == 0:
     os._exit(0)
 say("Launching Web UI with arguments: --port %d" % PORT)
 time.sleep(float(WORDS.get("before", 0)))
+if "loop" in WORDS:
+    os.makedirs("tmp", exist_ok=True)
+    open("tmp/restart", "w").close()
 if WORDS.get("at") == "launch":
     end()
 if "never" in WORDS:
