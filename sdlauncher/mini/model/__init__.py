@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,10 +143,19 @@ class Model:
 
         Raises OSError when the file cannot be read, ValueError with a sentence when it is no such model.
         """
+        # One thread: with more, sums are rounded otherwise and the same seed gives other bytes on another machine.
+        # numpy's BLAS reads this once, when it is first imported; matrices as small as ours lose nothing by it.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from sdlauncher.mini.model.pipeline import Pipeline
         from sdlauncher.mini.model.weights import read_weights
 
-        return cls(Pipeline(read_weights(path)))
+        weights = read_weights(path)
+        try:
+            return cls(Pipeline(weights))
+        except KeyError as error:
+            raise ValueError(f"{path.name} is no model for Mini WebUI: it lacks {error.args[0]}") from error
+        except ValueError as error:
+            raise ValueError(f"{path.name} is no model for Mini WebUI: {error}") from error
 
     def generate(
         self,
