@@ -205,7 +205,7 @@ class LogReader:
         lines = block.replace(b"\r", b"\n").split(b"\n")
         where = [index for index, shape in enumerate(shapes) if shape in telling]
         if len(where) > _MANY_LINES:
-            where = self._skip_old_runs(where, [telling.get(shape, ()) for shape in shapes], shapes)
+            where = self._skip_old_runs(where, shapes, telling)
         number_of = _line_numbers(block, shapes) if b"\r" in block else range(len(shapes))
         last = -1
         for index in where:
@@ -218,17 +218,21 @@ class LogReader:
         if self._in_traceback:
             self._end_traceback(lines, last + 1, len(lines), number_of)
 
-    def _skip_old_runs(self, where: list[int], owners: list[tuple[Signature, ...]], shapes: list[bytes]) -> list[int]:
+    def _skip_old_runs(
+        self, where: list[int], shapes: list[bytes], telling: Mapping[bytes, tuple[Signature, ...]]
+    ) -> list[int]:
         """Leave out what tells nothing new: in runs that ended inside this block, faults that earlier runs showed."""
-        starts = [index for index in where if MARK in owners[index] and _RUN_SHAPE.search(shapes[index])]
+        begins = {shape for shape, owners in telling.items() if MARK in owners and _RUN_SHAPE.search(shape)}
+        starts = [index for index in where if shapes[index] in begins]
         if len(starts) < 2 * _FEW_RUNS:
             return where
         edge = starts[-_FEW_RUNS]
-
-        def is_news(index: int) -> bool:
-            return any(it is not MARK and it.id not in self._earlier for it in owners[index])
-
-        return [index for index in where if index >= edge or is_news(index)]
+        news = {
+            shape
+            for shape, owners in telling.items()
+            if any(it is not MARK and it.id not in self._earlier for it in owners)
+        }
+        return [index for index in where if index >= edge or shapes[index] in news]
 
     def _end_traceback(self, lines: list[bytes], begin: int, end: int, number_of: Sequence[int]) -> None:
         """Find the exception that ends a traceback among the lines that tell nothing else."""

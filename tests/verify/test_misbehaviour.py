@@ -109,3 +109,27 @@ def test_a_server_that_accepts_and_never_answers_is_not_alive(checkout: Path, tm
 def test_a_gpu_build_without_a_gpu_is_explained_by_the_picture_that_failed(checkout: Path, tmp_path: Path) -> None:
     with running(checkout, tmp_path / "log", "no-gpu", "--api", "--skip-torch-cuda-test") as url:
         assert run_smoke(find_target(url=url), ASKED, tmp_path / "x.png").verdict == "SDL-SMOKE-NO-GPU"
+
+
+def test_a_webui_whose_output_nobody_reads_any_more_is_told_by_its_bare_500(checkout: Path, tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-u", "launch.py", "--api", "--port", str(port)],
+        cwd=checkout, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        seen: set[bytes] = set()
+        while len(seen) < 2:
+            line = process.stdout.readline()
+            assert line, "it ended"
+            seen |= {mark for mark in (b"Startup time:", b"Model loaded in") if mark in line}
+        process.stdout.close()
+        assert run_smoke(find_target(url=f"127.0.0.1:{port}"), ASKED, tmp_path / "x.png").verdict == (
+            "SDL-SMOKE-OUTPUT-GONE"
+        )
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(20)
