@@ -5,8 +5,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from sdlauncher.core.hardware import GIB
-
 
 def render_table(rows: Sequence[Sequence[str]], *, indent: int = 0) -> str:
     """Align the cells of rows of equal length; the last column is left ragged."""
@@ -26,6 +24,8 @@ def width_of(text: str) -> int:
 
 def gibibytes(size: int | None) -> str:
     """Write a size in bytes for people, e.g. `23.5 GiB`; `-` for one that is not known."""
+    from sdlauncher.core.hardware import GIB
+
     return "-" if size is None else f"{size / GIB:.1f} GiB"
 
 

@@ -17,8 +17,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sdlauncher.core import toml
-
 LANGUAGES = ("en", "zh")
 
 
@@ -40,6 +38,8 @@ class Entry(NamedTuple):
 @cache
 def registry() -> Mapping[str, Entry]:
     """Read every message file once per process, by code."""
+    from sdlauncher.core import toml
+
     entries: dict[str, Entry] = {}
     for file in sorted(Path(__file__).parent.glob("*.toml")):
         tables = toml.loads(file.read_text(encoding="utf-8"))
@@ -61,6 +61,8 @@ def lookup(code: str) -> Entry:
     for text in _texts():
         start = text.find(head)
         if start >= 0:
+            from sdlauncher.core import toml
+
             body = text[start + len(head) :].partition("\n[")[0]
             return _entry(code, toml.loads(body))
     raise KeyError(code)

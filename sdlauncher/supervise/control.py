@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from collections.abc import Callable, Generator
 from typing import Any
@@ -13,8 +13,7 @@ from sdlauncher.machine import process
 from sdlauncher.machine.files import turn, write_json
 from sdlauncher.machine.paths import InstancePaths
 from sdlauncher.machine.ports import require_free_port
-from sdlauncher.supervise import daemon
-from sdlauncher.supervise.record import Folder, read_record
+from sdlauncher.supervise.record import Folder, bury, read_record
 from sdlauncher.supervise.spec import LaunchSpec, write_spec
 from sdlauncher.supervise.status import MARGIN, Status, listen, living_tree, read_status, spawn_daemon, status_of
 
@@ -202,7 +201,7 @@ def _wait_over(files: InstancePaths, deadline: float, on_progress: Listen | None
 
 
 def _request(files: InstancePaths, action: str, **how: Any) -> None:
-    write_json(files.request, {"id": secrets.token_hex(8), "action": action, **how}, mode=0o600)
+    write_json(files.request, {"id": os.urandom(8).hex(), "action": action, **how}, mode=0o600)
     process.knock(str(files.root / "control"))
 
 
@@ -240,5 +239,5 @@ def _end_by_force(files: InstancePaths) -> Status:
     if tree:
         pids = ", ".join(str(one.pid) for one in tree)
         raise SdLauncherError("SDL-STOP-FAILED", instance=files.name, pids=pids)
-    daemon.bury(Folder(str(files.root)), record)
+    bury(Folder(str(files.root)), record, process.boot())
     return read_status(files, adopt=False)

@@ -7,28 +7,16 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable
 from typing import Any
 
 from sdlauncher.machine import process
-from sdlauncher.supervise.record import Folder, add_event, read_record, write_record
+from sdlauncher.supervise.record import Folder, bury, read_record
 from sdlauncher.supervise.spec import read_spec
 from sdlauncher.supervise.supervisor import Supervisor, Tell
 
 BUSY = 3
 NOTHING_LEFT = 4
-
-# What `python -c` runs: our package is found where the command line found it, whatever that Python has installed.
-BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from sdlauncher.supervise.daemon import main; main(sys.argv[2:])"
-
-
-def argv(package_root: str, root: str, mode: str, descriptor: int | None) -> list[str]:
-    """Return the command that runs a supervisor for the instance in `root`; `mode` is start or adopt."""
-    told = "-" if descriptor is None else str(descriptor)
-    # Elsewhere the process table comes from psutil, which lives in site-packages.
-    alone = ["-I", "-S"] if sys.platform == "linux" else ["-I"]
-    return [sys.executable, *alone, "-c", BOOT, package_root, root, mode, told]
 
 
 def main(words: list[str]) -> None:
@@ -74,7 +62,7 @@ def supervise(
             supervisor.log.pass_on(copy_to)
         record = read_record(folder.state)
         if not supervisor.take_over(record):
-            bury(folder, record)
+            bury(folder, record, process.boot())
             if mode != "start":
                 tell({"gone": True})
                 return NOTHING_LEFT
@@ -82,18 +70,6 @@ def supervise(
         return supervisor.run()
     finally:
         os.close(lock)
-
-
-def bury(folder: Folder, record: dict[str, Any]) -> None:
-    """Correct a state that says that something runs when nothing does."""
-    if record.get("state") in (None, "stopped", "fatal"):
-        return
-    same_boot = record.get("boot") == process.boot()
-    cause = "supervisor-died" if same_boot else "machine-restarted"
-    last = {"cause": cause, "signal": None, "signature": None, "evidence": f"state was {record['state']}"}
-    buried = {**record, "state": "stopped", "pid": None, "supervisor_pid": None, "root": None, "last_exit": last}
-    write_record(folder.state, buried)
-    add_event(folder.events, "stale-state", cause=cause)
 
 
 class _Teller:

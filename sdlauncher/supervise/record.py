@@ -151,3 +151,15 @@ def recall(record: dict[str, Any]) -> Recalled | None:
         )
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def bury(folder: Folder, record: dict[str, Any], boot: str) -> None:
+    """Correct a state that says that something runs when nothing does."""
+    if record.get("state") in (None, "stopped", "fatal"):
+        return
+    same_boot = record.get("boot") == boot
+    cause = "supervisor-died" if same_boot else "machine-restarted"
+    last = {"cause": cause, "signal": None, "signature": None, "evidence": f"state was {record['state']}"}
+    buried = {**record, "state": "stopped", "pid": None, "supervisor_pid": None, "root": None, "last_exit": last}
+    write_record(folder.state, buried)
+    add_event(folder.events, "stale-state", cause=cause)

@@ -14,8 +14,8 @@ import sdlauncher
 from sdlauncher.core.process import ProcessId
 from sdlauncher.machine import process
 from sdlauncher.machine.paths import InstancePaths
-from sdlauncher.supervise import daemon
-from sdlauncher.supervise.record import Folder, read_record
+from sdlauncher.supervise import boot
+from sdlauncher.supervise.record import Folder, bury, read_record
 
 LIVE: Final = ("starting", "running", "stopping", "backoff")
 MARGIN: Final = 15.0  # seconds beyond the grace in which a supervisor has to have finished
@@ -106,7 +106,7 @@ def _adopt(files: InstancePaths, record: Mapping[str, Any]) -> dict[str, Any]:
                 break
         told.close()
     else:
-        daemon.bury(Folder(str(files.root)), dict(record))
+        bury(Folder(str(files.root)), dict(record), process.boot())
     return read_record(str(files.state))
 
 
@@ -116,7 +116,7 @@ def spawn_daemon(files: InstancePaths, mode: str) -> int:
     package_root = str(Path(sdlauncher.__file__).parent.parent)
     try:
         process.detach(
-            daemon.argv(package_root, str(files.root), mode, process.give(writer)),
+            boot.argv(package_root, str(files.root), mode, process.give(writer)),
             keep=writer,
             trouble=str(files.root / "supervisor.log"),
         )

@@ -50,7 +50,7 @@ def test_what_was_taken_over_is_stopped_whole(instance: Instance) -> None:
 
 def test_killed_while_it_starts(instance: Instance) -> None:
     with pytest.raises(SdLauncherError):
-        instance.start("before=1", wait=0.2)
+        instance.start("before=3", wait=0.2)
     instance.kill_supervisor()
     assert instance.status(adopt=True).state == "starting"
     assert instance.start().state == "running"
