@@ -48,11 +48,14 @@ class _SmokeError(SdLauncherError):
 @auth_option
 @ca_option
 @option("--wait", type=click.FloatRange(0), default=0, metavar="SECONDS", help="Check again until healthy.")
-def health_command(instance: str, url: str | None, auth_file: Path | None, ca_file: Path | None, wait: float) -> Report:
+@option("--timeout", type=click.FloatRange(0.1), default=10, metavar="SECONDS", help="For each request.")
+def health_command(  # noqa: PLR0917  click passes by name
+    instance: str, url: str | None, auth_file: Path | None, ca_file: Path | None, wait: float, timeout: float
+) -> Report:
     """Check layer by layer; the verdict is that of the first layer that fails."""
     from sdlauncher.verify.health import check_health
 
-    health = check_health(find(instance, url, auth_file, ca_file), wait=wait)
+    health = check_health(find(instance, url, auth_file, ca_file), wait=wait, patience=timeout)
     return Report(describe_health(health), lambda: _health_text(health), health.failure)
 
 
