@@ -62,6 +62,14 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+def read_text(path: Path) -> str | None:
+    """Return a small text file of ours; None when there is none or it is not UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
 @contextlib.contextmanager
 def lock(path: Path) -> Iterator[bool]:
     """Hold an exclusive lock for the block, True if we got it, False if another process has it (never waits).

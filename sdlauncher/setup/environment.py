@@ -10,7 +10,7 @@ from typing import Any, Final
 from sdlauncher.core.mirrors import FROM_PACKAGES, same_build
 from sdlauncher.core.recipe import parse_lock
 from sdlauncher.errors import SdLauncherError
-from sdlauncher.machine.files import read_json, write_bytes, write_json
+from sdlauncher.machine.files import read_json, read_text, write_bytes, write_json
 from sdlauncher.machine.python import Interpreter, environment_python, find_python, normalise, read_environment
 from sdlauncher.machine.uv import find_provided_python, uv_command
 from sdlauncher.setup.packages import (
@@ -72,10 +72,31 @@ def is_foreign(site: Site) -> bool:
 
 
 def _is_made(site: Site) -> bool:
-    return environment_python(site.venv).exists() and (site.venv / "pyvenv.cfg").is_file() and site.stamp.exists()
+    whole = environment_python(site.venv).exists() and (site.venv / "pyvenv.cfg").is_file() and site.stamp.exists()
+    return whole and all(read_text(file) == text for file, text in _pip_files(site).items())
+
+
+def _pip_files(site: Site) -> dict[Path, str]:
+    """Return what pip reads in this environment, whoever starts it there: the WebUI, or an extension's installer.
+
+    It holds the cures' constraints (pip 25.3 and later asks apart for those of builds) and the index that was chosen.
+    """
+    held = site.venv / "sdlauncher-constraints.txt"
+    lines = [f"constraint = {held}", f"build-constraint = {held}"] if site.cures.constraints else []
+    first = [f"index-url = {site.mirrors.packages[0]}"] if "packages" in site.mirrors.chosen else []
+    settings = "\n".join(["[global]", "no-input = true", *first, "[install]", *lines, "[wheel]", *lines, ""])
+    constraints = "".join(f"{line}\n" for line in site.cures.constraints)
+    return {site.venv / ("pip.ini" if SYSTEM == "windows" else "pip.conf"): settings, held: constraints}
 
 
 def _make(site: Site) -> None:
+    if not site.stamp.exists() or read_environment(site.venv) is None:
+        _create(site)
+    for file, text in _pip_files(site).items():
+        write_bytes(file, text.encode())
+
+
+def _create(site: Site) -> None:
     python = provide_python(site)
     # A folder without a working interpreter holds nothing worth keeping, and uv does not write over it by itself.
     words = [uv_command(), "venv", "--no-project", "--clear", "--python", str(python.executable), str(site.venv)]

@@ -194,3 +194,16 @@ def test_another_ref_is_installed_when_it_is_asked_for(cli: Cli, world: World) -
     assert git(Path(ran.data["dir"]), "rev-parse", "HEAD") == later
     wrong = cli(*INSTALL, "--dir", cli.home / "other", "--ref", "v9")
     assert "v9" in wrong.json["error"]["message"]
+
+
+def test_whoever_runs_pip_in_the_environment_is_held_back(cli: Cli, world: World) -> None:
+    checkout = Path(cli(*INSTALL).data["dir"])
+    settings = (checkout / "venv" / "pip.conf").read_text()
+    held = checkout / "venv" / "sdlauncher-constraints.txt"
+    assert f"constraint = {held}" in settings
+    assert f"build-constraint = {held}" in settings
+    assert f"index-url = {world.index.as_uri()}" in settings, "the WebUI's own pip asks the same mirror"
+    assert {"numpy<2", "setuptools<70"} <= set(held.read_text().split())
+    held.unlink()
+    assert [it["name"] for it in cli("install", "--json").data["steps"] if it["outcome"] == "done"] == ["environment"]
+    assert held.exists()
