@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from sdlauncher.mini.model.vocabulary import TOKENS
 
+SIGMA_DATA = 0.6  # the spread of the pictures' values, part of the model's definition
+
 
 def rms(x: Tensor) -> Tensor:
     """Scale every pixel's channels to a mean square of one: no statistic that depends on the picture's size."""
@@ -141,6 +143,14 @@ class Network(nn.Module):
         h = F.pixel_shuffle(self.grow(h), 2)
         h = self.up2(self.up1(torch.cat([h, fine], 1), c), c)
         return F.pixel_shuffle(self.leave(F.silu(rms(h))), 2)
+
+
+def estimate(network: Network, x: Tensor, sigma: Tensor, words: Tensor, draft: Tensor) -> Tensor:
+    """Estimate the clean pictures as inference does: x noisy, sigma one level per picture."""
+    s = sigma[:, None, None, None]
+    root = (s**2 + SIGMA_DATA**2).sqrt()
+    guess = network(x / root, sigma.log() / 4, words, torch.ones(len(x)), draft)
+    return x * SIGMA_DATA**2 / root**2 + guess * s * SIGMA_DATA / root
 
 
 class Decoder(nn.Module):
