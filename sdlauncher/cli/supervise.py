@@ -28,6 +28,7 @@ _drain_option = option("--drain", is_flag=True, help="Let a running generation f
 @option("--on-event", metavar="CMD", help="Run this at every event, given as JSON in SDLAUNCHER_EVENT.")
 @option("--foreground", is_flag=True, help="Stay, for containers and service managers.")
 @_wait_option
+@option("--force", is_flag=True, help="Start with flags that this checkout would refuse.")
 @option("--within", type=click.FloatRange(1), metavar="SECONDS", help="Wait no longer than this (default: no limit).")
 def start_command(  # noqa: PLR0917
     instance: str,
@@ -40,16 +41,18 @@ def start_command(  # noqa: PLR0917
     foreground: bool,
     wait: bool,
     within: float | None,
+    force: bool,
 ) -> Report:
     """Start the WebUI under a supervisor that keeps it alive, and wait until it answers."""
-    from sdlauncher.machine.settings import read_settings, remember
+    from sdlauncher.machine.settings import read_settings
     from sdlauncher.setup.run import start_instance
 
     paths = locate_paths()
     spoken = {"webui": webui, "dir": directory, "port": port, "listen": listen, "gpu": gpu, "on_event": on_event}
     settings = read_settings(paths, instance, spoken)
-    remember(paths.instance(instance), spoken)
-    status = start_instance(paths, settings, wait=within, until_ready=wait, foreground=foreground, say=say)
+    status = start_instance(
+        paths, settings, wait=within, until_ready=wait, foreground=foreground, force=force, spoken=spoken, say=say
+    )
     # In the foreground stdout has carried the WebUI's log: nothing of ours belongs behind it.
     return Report(status.data()) if foreground else _report(status)
 
@@ -87,9 +90,9 @@ def restart_command(instance: str, timeout: float | None, drain: bool, wait: boo
 @command("status", short_help="Show whether it runs, since when, and how it last ended.")
 def status_command(instance: str) -> Report:
     """Show whether the WebUI runs, since when, and how it last ended; exit code 3 when it does not run."""
-    from sdlauncher.supervise import control
+    from sdlauncher.supervise.status import read_status
 
-    status = control.read_status(_files(instance))
+    status = read_status(_files(instance))
     failure = None if status.is_up else SdLauncherError("SDL-NOT-RUNNING", instance=instance)
     return _report(status, failure)
 
@@ -98,9 +101,9 @@ def status_command(instance: str) -> Report:
 def list_command(instance: str) -> Report:
     """List all instances that were ever set up."""
     from sdlauncher.cli.table import render_table
-    from sdlauncher.supervise import control
+    from sdlauncher.supervise.status import read_status
 
-    found = [control.read_status(files) for files in locate_paths().instances()]
+    found = [read_status(files) for files in locate_paths().instances()]
     rows = [("INSTANCE", "WEBUI", "STATE", "PID", "URL", "DIR")]
     rows += [(one.instance, one.webui, one.state, str(one.pid or "-"), one.url or "-", one.dir) for one in found]
     return Report({"instances": [one.data() for one in found]}, lambda: render_table(rows))

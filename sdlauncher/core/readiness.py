@@ -59,7 +59,8 @@ class Watcher:
             if interesting:
                 matched += self._match(line)
             if self.progress.stage != "started" and (found := _DOING.match(_COLOURS.sub("", line))):
-                self.progress = self.progress._replace(doing=found["doing"][:200])
+                # The arguments may hold a password, which nobody should read over a shoulder.
+                self.progress = self.progress._replace(doing=found["doing"].partition(" with arguments")[0][:200])
         return matched
 
     def _match(self, line: str) -> list[str]:

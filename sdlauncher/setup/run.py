@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sdlauncher.catalog import load_webui
 from sdlauncher.core.hardware import GIB
@@ -12,7 +13,7 @@ from sdlauncher.core.settings import Settings
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.credentials import ensure_credentials, read_credentials
 from sdlauncher.machine.paths import Paths
-from sdlauncher.machine.settings import checkout_of
+from sdlauncher.machine.settings import checkout_of, remember
 from sdlauncher.supervise import control
 from sdlauncher.supervise.control import Status
 from sdlauncher.supervise.launch import prepare
@@ -31,18 +32,23 @@ def start_instance(
     wait: float | None = None,
     until_ready: bool = True,
     foreground: bool = False,
+    force: bool = False,
+    spoken: Mapping[str, Any] | None = None,
     say: Say,
 ) -> Status:
     """Start an instance as its settings say; one that runs already is left alone.
 
-    Raises SDL-NOT-INSTALLED without a checkout, what planning and `control.start` raise.
+    `spoken` is remembered once it has turned out to make a launch; `force` starts with flags that the checkout would
+    refuse. Raises SDL-NOT-INSTALLED without a checkout, what planning and `control.start` raise.
     """
     files = paths.instance(settings.instance)
     now = control.read_status(files)
     if now.is_up and now.state != "stopping" and not foreground:
         say("running-already", instance=settings.instance, state=now.state, url=now.url)
         return control.wait_ready(files, wait, progress_teller(say)) if until_ready else now
-    spec = build_spec(paths, settings, say=say)
+    settings = settle_webui(paths, settings)
+    spec = build_spec(paths, settings, force=force, say=say)
+    remember(files, {**(spoken or {}), "webui": settings.webui})
     if foreground:
         from sdlauncher.supervise.foreground import run
 
@@ -51,19 +57,28 @@ def start_instance(
     return control.start(files, spec, wait=wait, until_ready=until_ready, on_progress=progress_teller(say))
 
 
-def build_spec(paths: Paths, settings: Settings, *, say: Say | None = None) -> LaunchSpec:
+def settle_webui(paths: Paths, settings: Settings) -> Settings:
+    """Learn from a folder that was named which WebUI it holds, unless somebody said so."""
+    if settings.webui or not settings.dir:
+        return settings
+    from sdlauncher.setup.install import choose_webui
+
+    return replace(settings, webui=choose_webui(settings, checkout_of(paths, settings)))
+
+
+def build_spec(paths: Paths, settings: Settings, *, force: bool = False, say: Say | None = None) -> LaunchSpec:
     """Plan an instance and make the launch of it; a GPU that is nearly full is said.
 
     Raises SDL-NOT-INSTALLED and what planning raises (SDL-GPU-ABSENT for a GPU that is not there).
     """
     from sdlauncher.machine.gpu import detect_hardware
-    from sdlauncher.setup.configure import plan_for
+    from sdlauncher.setup.planning import plan_for
 
     webui = load_webui(settings.webui_name)
     checkout = checkout_of(paths, settings)
     if not checkout.is_dir():
         raise SdLauncherError("SDL-NOT-INSTALLED", webui=webui.title, path=checkout)
-    plan = plan_for(detect_hardware(), settings, checkout=checkout, paths=paths)
+    plan = plan_for(detect_hardware(), settings, checkout=checkout, paths=paths, force=force)
     gpu = plan.gpu
     if say is not None and gpu is not None and gpu.memory_free is not None and gpu.memory_free < _LITTLE_MEMORY:
         users = ", ".join(str(one.pid) for one in gpu.processes) or "-"

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
+from sdlauncher.core.process import ProcessId
 from sdlauncher.machine import process
 from sdlauncher.supervise.record import Folder, bury, read_record
 from sdlauncher.supervise.spec import read_spec
@@ -17,6 +19,7 @@ from sdlauncher.supervise.supervisor import Supervisor, Tell
 
 BUSY = 3
 NOTHING_LEFT = 4
+_ROTATION = 5.0  # seconds that a rotation may take at most
 
 
 def main(words: list[str]) -> None:
@@ -44,7 +47,7 @@ def supervise(
     folder = Folder(root)
     lock = os.open(folder.lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        if not process.try_lock(lock):
+        if not _take(lock, folder):
             tell({"busy": True})
             return BUSY
         spec = read_spec(folder.launch)
@@ -70,6 +73,21 @@ def supervise(
         return supervisor.run()
     finally:
         os.close(lock)
+
+
+def _take(lock: int, folder: Folder) -> bool:
+    """Take the instance's lock; False when a living supervisor has it.
+
+    One that was killed while its log was being rotated leaves the lock to the rotation, for as long as that takes.
+    """
+    deadline = time.monotonic() + _ROTATION
+    while not process.try_lock(lock):
+        one = read_record(folder.state).get("supervisor")
+        dead = isinstance(one, list) and not process.is_alive(ProcessId(*one))
+        if not dead or time.monotonic() >= deadline:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 class _Teller:

@@ -117,7 +117,8 @@ class Instance:
         pid = self.status().supervisor_pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: pid not in self.supervisors())
+        # Its command line is empty before its files are closed: only a zombie (or nothing) has really gone.
+        wait_for(lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(pid))
         return pid
 
 

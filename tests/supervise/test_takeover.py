@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 
 import pytest
 
 from sdlauncher.errors import SdLauncherError
+from sdlauncher.machine import process
+from sdlauncher.machine.files import write_json
 from tests.supervise.conftest import Instance, wait_for
 
 
@@ -58,9 +61,6 @@ def test_killed_while_it_starts(instance: Instance) -> None:
 
 
 def test_killed_while_it_stops(instance: Instance) -> None:
-    from sdlauncher.machine import process
-    from sdlauncher.machine.files import write_json
-
     instance.start("ignore-term")
     write_json(instance.files.request, {"id": "x", "action": "stop", "timeout": 60.0})
     process.knock(str(instance.files.root / "control"))
@@ -100,6 +100,18 @@ def test_the_script_dies_while_nobody_watches(instance: Instance) -> None:
     status = instance.wait_for_state("running", restarts=1)
     assert status.pid != server
     assert len(instance.processes()) == 2
+
+
+def test_killed_while_its_log_is_rotated(instance: Instance) -> None:
+    """The rotation goes on beside it and keeps the lock; who takes over waits for it."""
+    before = instance.start()
+    instance.kill_supervisor()
+    lock = os.open(instance.files.lock, os.O_RDWR)
+    assert process.try_lock(lock)
+    threading.Timer(0.5, os.close, (lock,)).start()
+    after = instance.status(adopt=True)
+    assert (after.state, after.pid) == ("running", before.pid)
+    assert after.supervisor_pid in instance.supervisors()
 
 
 def test_a_pid_that_belongs_to_somebody_else_now_is_left_alone(instance: Instance) -> None:
