@@ -10,17 +10,16 @@ from typing import Final
 class PictureFacts:
     """What was measured of a decoded picture. Levels are 0 to 255, shares 0 to 1.
 
-    `spread` is the standard deviation of the luminance, `tint` the distance between the means of the channels;
-    `roughness` the mean step between horizontal neighbours, in units of the spread;
-    `coarse` the share of the luminance's variance that survives averaging to an 8 by 8 grid;
-    `discord` the spread of the differences between channels, in units of the spread;
-    `vivid` the share of pixels in a corner of the colour cube other than black and white.
+    The texture is that of the channel that varies most: `spread` its standard deviation, `roughness` the mean step
+    between horizontal neighbours in units of the spread, `coarse` the share of its variance that survives averaging to
+    an 8 by 8 grid. `tint` is the distance between the means of the channels, `discord` the spread of the differences
+    between them in units of the spread, `vivid` the share of pixels in a corner of the colour cube other than black
+    and white.
     """
 
     width: int
     height: int
     mean: tuple[float, float, float]
-    darkest: int
     brightest: int
     spread: float
     tint: float
@@ -30,23 +29,26 @@ class PictureFacts:
     vivid: float
 
 
-# Measured on 28 photographs, scans, drawings and textures (those of scikit-image and scikit-learn) at 512 pixels and
-# some at 256 and 64, and on broken pictures of 64 to 512 pixels made as VAEs break.
+# Measured at 512, 256, 128 and 64 pixels on 28 photographs, scans, drawings and textures (those of scikit-image and
+# scikit-learn), on pictures of Mini WebUI's model, and on broken pictures made as VAEs break. A random VAE in a real
+# AUTOMATIC1111 gives noise of the second kind (coarse 0.08 at 256 pixels).
+
 # NaNs become 0. The darkest real picture (a deep field of stars) has levels up to 255.
 BLACK_BRIGHTEST: Final = 8
-# One colour, with at most a level of grain: broken 0 to 0.9. The faintest real picture (a retina scan) has 10.
+# One colour with at most a level of grain: broken 0 to 1.2. The faintest real picture (a retina scan) has 9.9.
 FLAT_SPREAD: Final = 2.0
 # A VAE that decodes zeros gives the middle of the scale.
 GREY_LEVELS: Final = (118.0, 138.0)
 GREY_TINT: Final = 2.0
-# Neighbours without any relation: white noise and stripes 1.11 to 1.18. Real up to 0.50 at 512 pixels, and up to 0.99
+# Neighbours without any relation: white noise and stripes 1.10 to 1.20. Real up to 0.50 at 512 pixels, and up to 0.99
 # for gravel and brick shrunk to 64.
 WHITE_NOISE_ROUGHNESS: Final = 1.05
-# Noise in the latents is smooth over 8 pixels, but nothing in it is large, and its channels go their own ways: coarse
-# below 0.11, discord 2.0 to 2.2. Real textures (grass, brick, stars) are as fine, 0.01 to 0.05, but their channels
-# agree: discord 0 to 0.34. At 64 pixels such noise fills the picture with 8 blotches and cannot be told from one.
+# Noise in the latents is smooth over 8 or 16 pixels, but nothing in it is large (coarse below 0.10 where the picture
+# is at least 32 such blotches wide) and its channels go their own ways (discord 1.27 to 1.48). Real textures (grass,
+# brick, stars) are as fine, 0.01 to 0.05, but their channels agree: discord 0 to 0.31. With fewer blotches than that
+# such noise cannot be told from a picture of blotches, and is not.
 NOISE_COARSE: Final = 0.12
-NOISE_DISCORD: Final = 1.3
+NOISE_DISCORD: Final = 0.9
 # A VAE of another model, or one that overflows, drives channels to their ends: garbage near 1, real pictures 0.00.
 GARBAGE_VIVID: Final = 0.5
 

@@ -22,9 +22,9 @@ from sdlauncher.supervise.status import read_status
 from sdlauncher.verify.generate import TXT2IMG, Generation, OnProgress, generate
 from sdlauncher.verify.health import ask
 from sdlauncher.verify.instance import open_client
+from sdlauncher.verify.smoke import PROMPT
 from sdlauncher.verify.target import Target
 
-PROMPT: Final = "a red apple on a wooden table"
 _KEPT_RUNS: Final = 50
 _WARM_UP_STEPS: Final = 2
 _REPEATS: Final = 3

@@ -59,28 +59,28 @@ def decode_picture(text: object) -> Decoded:
 
 
 def measure(image: Image.Image) -> PictureFacts:
-    """Measure an RGB picture."""
-    grey = image.convert("L")
-    stat, colours = ImageStat.Stat(grey), ImageStat.Stat(image)
-    darkest, brightest = (int(level) for level in grey.getextrema())  # type: ignore[arg-type]
-    variance, spread = stat.var[0], stat.stddev[0]
-    mean = (colours.mean[0], colours.mean[1], colours.mean[2])
+    """Measure an RGB picture, its texture on the channel that varies most.
+
+    Not on the luminance: a red apple before a blue wall has next to none of it to tell them apart by.
+    """
+    stat = ImageStat.Stat(image)
+    main = image.getchannel(stat.stddev.index(max(stat.stddev)))
+    spread = max(stat.stddev)
     steps = 0.0
     if image.width > 1:
-        left = grey.crop((0, 0, image.width - 1, image.height))
-        right = grey.crop((1, 0, image.width, image.height))
+        left = main.crop((0, 0, image.width - 1, image.height))
+        right = main.crop((1, 0, image.width, image.height))
         steps = ImageStat.Stat(ImageChops.difference(left, right)).mean[0]
-    coarse = ImageStat.Stat(grey.resize(_GRID, Image.Resampling.BOX)).var[0]
+    coarse = ImageStat.Stat(main.resize(_GRID, Image.Resampling.BOX)).var[0]
     return PictureFacts(
         width=image.width,
         height=image.height,
-        mean=mean,
-        darkest=darkest,
-        brightest=brightest,
+        mean=(stat.mean[0], stat.mean[1], stat.mean[2]),
+        brightest=max(int(high) for _, high in stat.extrema),
         spread=spread,
-        tint=max(mean) - min(mean),
+        tint=max(stat.mean) - min(stat.mean),
         roughness=steps / spread if spread else 0.0,
-        coarse=coarse / variance if variance else 1.0,
+        coarse=coarse / spread**2 if spread else 1.0,
         discord=_discord(image) / spread if spread else 0.0,
         vivid=_share_of_corners(image),
     )

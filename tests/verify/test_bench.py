@@ -36,7 +36,7 @@ def test_runs_are_kept_compared_and_drawn(cli: Cli, tmp_path: Path) -> None:
             (128, 2),
         ]
         assert all(one["ratio"] is None and one["steps_per_second"] > 0 for one in first.data["cases"])
-        delay[0] = 0.5
+        delay[0] = 0.25
         second = cli(*words, "--plot", plot)
         assert all(one["regression"] for one in second.data["cases"])
         assert "slower than before" in cli(*words[:-1]).out

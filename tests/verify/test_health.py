@@ -6,9 +6,13 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sdlauncher.core.health import Health
+from sdlauncher.machine.webui import can_connect
+from sdlauncher.verify import health
 from sdlauncher.verify.health import check_health
 from sdlauncher.verify.target import find_target
 from tests.conftest import Cli
@@ -76,15 +80,23 @@ def test_a_webui_under_a_subpath_is_found_there() -> None:
         assert check_health(find_target(url=server.url)).verdict == "SDL-DOCS-MISSING"
 
 
-def test_waiting_ends_when_the_webui_comes_up_and_sends_nothing_before() -> None:
+def test_waiting_ends_when_the_webui_comes_up_and_sends_nothing_before(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    found = []
+    looked = threading.Event()
+
+    def connect(*arguments: Any, **options: Any) -> float | None:
+        seconds = can_connect(*arguments, **options)
+        looked.set()
+        return seconds
+
+    monkeypatch.setattr(health, "can_connect", connect)
+    found: list[Health] = []
     waiter = threading.Thread(
         target=lambda: found.append(check_health(find_target(url=f"127.0.0.1:{port}"), wait=30)), daemon=True
     )
     waiter.start()
-    assert not found
+    assert looked.wait(20), "it has seen the closed port"
     with hostile_server(webui(), port=port) as server:
         opened = time.monotonic()
         waiter.join(40)
