@@ -18,9 +18,10 @@ _RUN_SHAPE: Final = re.compile(rb"Launching |Python 0\.")
 _STARTED: Final = re.compile(r"Startup time: \d")
 _LOADED: Final = re.compile(r"Model loaded in \d")
 _TRACEBACK: Final = re.compile(r"^Traceback \(most recent call last\):")
+_TRACEBACK_SHAPE: Final = b"Traceback (most recent"
 _MARK_NEEDLES: Final = (
     b"Launching launch.py", b"Launching Web UI", b"Launching API server", b"Python 3.", b"Startup time: ",
-    b"Model loaded in ", b"Traceback (most recent",
+    b"Model loaded in ", _TRACEBACK_SHAPE,
 )  # fmt: skip
 _FRAME: Final = b'  File "'
 _SOURCE: Final = re.compile(r"^\s*raise ")
@@ -205,6 +206,8 @@ class LogReader:
         lines = block.replace(b"\r", b"\n").split(b"\n")
         where = [index for index, shape in enumerate(shapes) if shape in telling]
         if len(where) > _MANY_LINES:
+            dull = self._dull(telling)
+            where = [index for index in where if shapes[index] not in dull]
             where = self._skip_old_runs(where, shapes, telling)
         number_of = _line_numbers(block, shapes) if b"\r" in block else range(len(shapes))
         last = -1
@@ -217,6 +220,20 @@ class LogReader:
             last = index
         if self._in_traceback:
             self._end_traceback(lines, last + 1, len(lines), number_of)
+
+    def _dull(self, telling: Mapping[bytes, tuple[Signature, ...]]) -> set[bytes]:
+        """Return the shapes that can tell nothing more in this run, if the block holds no other run's beginning."""
+        marks = [shape for shape, owners in telling.items() if MARK in owners]
+        frames = {shape for shape in marks if shape.startswith(_TRACEBACK_SHAPE)}
+        if len(frames) < len(marks):
+            return set()
+        phase = self._run.after if self._run.started else self._run.before
+        known = {
+            shape
+            for shape, owners in telling.items()
+            if MARK not in owners and all(owner.id in phase for owner in owners)
+        }
+        return known | (frames if self._run.exception is not None else set())
 
     def _skip_old_runs(
         self, where: list[int], shapes: list[bytes], telling: Mapping[bytes, tuple[Signature, ...]]

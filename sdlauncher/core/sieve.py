@@ -34,7 +34,7 @@ class Sieve(Generic[Owner]):
             shape = needle.translate(_DIGITS)
             # The expression engine passes quickly over text that cannot begin a match: so a needle is cut to begin
             # with a capital or a sign. Those of small letters alone are searched one by one.
-            rare = re.search(rb"[A-Z\['`/$(].{4,}", shape)
+            rare = re.search(rb"[A-Z\['`/$(:\-\"\\].{3,}", shape)
             table, key = (self._plain, shape) if rare is None else (self._heads, rare[0][:_HEAD_LENGTH])
             table.setdefault(key, []).extend(them)
         self._scanner = _make_scanner(self._heads)
@@ -53,7 +53,9 @@ class Sieve(Generic[Owner]):
         if len(self._telling) > _MOST_TELLING:
             self._telling.clear()
         self._telling.update(found)
-        self._forgive(new.difference(found))
+        # Where most lines are unlike all before, the next ones will be, too: to remember them would only cost.
+        if len(new) < len(shapes) // 2:
+            self._forgive(new.difference(found))
         return {**known, **found}
 
     def _suspects(self, text: bytes) -> dict[bytes, dict[Owner, None]]:
