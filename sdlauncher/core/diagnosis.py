@@ -213,13 +213,14 @@ class LogReader:
         last = -1
         for index in where:
             if self._in_traceback:
-                self._end_traceback(lines, last + 1, index, number_of)
+                self._end_traceback(lines[last + 1 : index], last + 1, number_of, shapes, telling)
             before = lines[index - 1] if index else self._line_before
             if not _is_source(before, lines[index]):
                 self._look(lines[index], self._line + 1 + number_of[index], telling[shapes[index]])
             last = index
         if self._in_traceback:
-            self._end_traceback(lines, last + 1, len(lines), number_of)
+            self._end_traceback(lines[last + 1 :], last + 1, number_of, shapes, telling)
+            self._in_traceback = self._in_traceback and len(lines) - last < _LONGEST_TRACEBACK
 
     def _dull(self, telling: Mapping[bytes, tuple[Signature, ...]]) -> set[bytes]:
         """Return the shapes that can tell nothing more in this run, if the block holds no other run's beginning."""
@@ -251,16 +252,24 @@ class LogReader:
         }
         return [index for index in where if index >= edge or shapes[index] in news]
 
-    def _end_traceback(self, lines: list[bytes], begin: int, end: int, number_of: Sequence[int]) -> None:
-        """Find the exception that ends a traceback among the lines that tell nothing else."""
-        for index in range(begin, min(end, begin + _LONGEST_TRACEBACK)):
-            if _EXCEPTION.match(lines[index]):
-                text = lines[index][:_LONGEST_TEXT].decode("utf-8", "replace").rstrip()
+    def _end_traceback(
+        self,
+        lines: list[bytes],
+        first: int,
+        number_of: Sequence[int],
+        shapes: list[bytes],
+        telling: Mapping[bytes, tuple[Signature, ...]],
+    ) -> None:
+        """Find the exception that ends a traceback among lines (from index `first` of the block) not looked at."""
+        for index, line in enumerate(lines[:_LONGEST_TRACEBACK], start=first):
+            if not _EXCEPTION.match(line):
+                continue
+            self._in_traceback = False
+            text, explained = self._read_line(line, telling.get(shapes[index], ()))
+            if not explained:
                 number = self._line + 1 + number_of[index]
-                self._run.exception = Finding(UNKNOWN.id, number, text, UNKNOWN.severity, UNKNOWN)
-                self._in_traceback = False
-                return
-        self._in_traceback = end == len(lines) and end - begin < _LONGEST_TRACEBACK
+                self._run.exception = Finding(UNKNOWN.id, number, text[:_LONGEST_TEXT], UNKNOWN.severity, UNKNOWN)
+            return
 
     def _look(self, raw: bytes, number: int, signatures: tuple[Signature, ...]) -> None:
         """Take notice of one line that may tell something."""

@@ -31,7 +31,7 @@ class PictureFacts:
 
 # Measured at 512, 256, 128 and 64 pixels on 28 photographs, scans, drawings and textures (those of scikit-image and
 # scikit-learn), on pictures of Mini WebUI's model, and on broken pictures made as VAEs break. A random VAE in a real
-# AUTOMATIC1111 gives noise of the second kind (coarse 0.08 at 256 pixels).
+# AUTOMATIC1111 gives noise of the second kind (coarse 0.11, discord 1.21 at 256 pixels).
 
 # NaNs become 0. The darkest real picture (a deep field of stars) has levels up to 255.
 BLACK_BRIGHTEST: Final = 8
@@ -43,11 +43,11 @@ GREY_TINT: Final = 2.0
 # Neighbours without any relation: white noise and stripes 1.10 to 1.20. Real up to 0.50 at 512 pixels, and up to 0.99
 # for gravel and brick shrunk to 64.
 WHITE_NOISE_ROUGHNESS: Final = 1.05
-# Noise in the latents is smooth over 8 or 16 pixels, but nothing in it is large (coarse below 0.10 where the picture
-# is at least 32 such blotches wide) and its channels go their own ways (discord 1.27 to 1.48). Real textures (grass,
+# Noise in the latents is smooth over 8 or 16 pixels, but nothing in it is large (coarse 0.01 to 0.19 where the
+# picture is at least 16 such blotches wide) and its channels go their own ways (discord 1.27 to 1.48). Real textures (grass,
 # brick, stars) are as fine, 0.01 to 0.05, but their channels agree: discord 0 to 0.31. With fewer blotches than that
 # such noise cannot be told from a picture of blotches, and is not.
-NOISE_COARSE: Final = 0.12
+NOISE_COARSE: Final = 0.2
 NOISE_DISCORD: Final = 0.9
 # A VAE of another model, or one that overflows, drives channels to their ends: garbage near 1, real pictures 0.00.
 GARBAGE_VIVID: Final = 0.5

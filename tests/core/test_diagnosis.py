@@ -176,6 +176,8 @@ def test_many_restarts_are_still_told_apart() -> None:
     found = explain(*(run * 400), BEGIN, *["x"] * 70, CORRUPT)
     assert found[0].id == "safetensors_header" and found[0].is_last_run
     assert [it.is_last_run for it in found if it.id == "oom"] == [False]
+    failing = [BEGIN, *["x"] * 70, "Traceback (most recent call last):", '  File "x.py"', OOM]
+    assert "unknown_error" not in ids(*(failing * 400), BEGIN, STARTED)
 
 
 def test_the_numbers_of_lines_hold_over_many_blocks() -> None:
