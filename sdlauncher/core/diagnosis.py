@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from sdlauncher.core.sieve import Sieve, shapes_of
+from sdlauncher.core.sieve import Sieve, newlines_before, shapes_of
 
 SEVERITIES: Final = ("fatal", "error", "warning", "info")
 # What a log begins a run with: webui.sh, launch.py, and a start without its checks.
@@ -209,7 +209,7 @@ class LogReader:
             dull = self._dull(telling)
             where = [index for index in where if shapes[index] not in dull]
             where = self._skip_old_runs(where, shapes, telling)
-        number_of = _line_numbers(block, shapes) if b"\r" in block else range(len(shapes))
+        number_of = newlines_before(block, shapes) if b"\r" in block else range(len(shapes))
         last = -1
         for index in where:
             if self._in_traceback:
@@ -333,19 +333,6 @@ class LogReader:
 def _is_source(before: bytes, line: bytes) -> bool:
     """Whether a line is the source that a traceback shows below a frame: it only quotes the message to come."""
     return _FRAME in before and len(line) - len(line.lstrip()) > len(before) - len(before.lstrip())
-
-
-def _line_numbers(block: bytes, shapes: list[bytes]) -> Sequence[int]:
-    """Return how many newlines stand before each part of a block that carriage returns part, too."""
-    numbers: list[int] = []
-    offset = counted = newlines = 0
-    for shape in shapes:
-        if offset > counted:
-            newlines += block.count(b"\n", counted, offset)
-            counted = offset
-        numbers.append(newlines)
-        offset += len(shape) + 1
-    return numbers
 
 
 def first_decisive(findings: Iterable[Finding]) -> Finding | None:

@@ -43,8 +43,8 @@ GREY_TINT: Final = 2.0
 # Neighbours without any relation: white noise and stripes 1.10 to 1.20. Real up to 0.50 at 512 pixels, and up to 0.99
 # for gravel and brick shrunk to 64.
 WHITE_NOISE_ROUGHNESS: Final = 1.05
-# Noise in the latents is smooth over 8 or 16 pixels, but nothing in it is large (coarse 0.01 to 0.19 where the
-# picture is at least 16 such blotches wide) and its channels go their own ways (discord 1.27 to 1.48). Real textures (grass,
+# Noise in the latents is smooth over 8 or 16 pixels, but nothing in it is large (coarse 0.01 to 0.19 where the picture
+# is at least 16 such blotches wide) and its channels go their own ways (discord 1.21 to 1.48). Real textures (grass,
 # brick, stars) are as fine, 0.01 to 0.05, but their channels agree: discord 0 to 0.31. With fewer blotches than that
 # such noise cannot be told from a picture of blotches, and is not.
 NOISE_COARSE: Final = 0.2

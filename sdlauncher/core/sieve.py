@@ -23,6 +23,19 @@ def shapes_of(block: bytes) -> list[bytes]:
     return block.translate(_DIGITS).replace(b"\r", b"\n").split(b"\n")
 
 
+def newlines_before(block: bytes, shapes: list[bytes]) -> Sequence[int]:
+    """Return how many newlines stand before each part of a block that carriage returns part, too."""
+    numbers: list[int] = []
+    offset = counted = newlines = 0
+    for shape in shapes:
+        if offset > counted:
+            newlines += block.count(b"\n", counted, offset)
+            counted = offset
+        numbers.append(newlines)
+        offset += len(shape) + 1
+    return numbers
+
+
 class Sieve(Generic[Owner]):
     """Finds the shapes that hold a needle, and remembers those that hold none, in bounded memory."""
 
