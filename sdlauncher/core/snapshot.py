@@ -53,8 +53,11 @@ class Change:
 
 def compare(before: Snapshot, after: Snapshot) -> tuple[Change, ...]:
     """Return what differs from `before` to `after`: repositories first, then packages, each by name."""
-    repositories = [{it.folder: it.commit for it in snapshot.standings} for snapshot in (before, after)]
-    found = [("repository", *repositories), ("package", before.packages, after.packages)]
+    stood, stand = ({it.folder: it.commit for it in snapshot.standings} for snapshot in (before, after))
+    found: tuple[tuple[str, Mapping[str, str], Mapping[str, str]], ...] = (
+        ("repository", stood, stand),
+        ("package", before.packages, after.packages),
+    )
     return tuple(
         Change(what, name, old.get(name), new.get(name))
         for what, old, new in found
