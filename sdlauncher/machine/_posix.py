@@ -10,7 +10,6 @@ if sys.platform != "win32":
     import os
     import select
     import signal
-    import socket
     from collections.abc import Mapping, Sequence
 
     from sdlauncher.core.process import ProcessId
@@ -241,6 +240,8 @@ if sys.platform != "win32":
 
     def send_datagram(address: str, data: bytes) -> None:
         """Send one datagram to a local socket; one that is full or gone stops nobody."""
+        import socket
+
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
             channel.setblocking(False)
             try:

@@ -92,8 +92,19 @@ def _below_us(tree: Tree) -> list[ProcessId] | None:
     ours = _table.children(os.getpid())
     if ours is None:
         return None
-    rows = [row for pid in ours if (row := _table.read_row(pid)) is not None and tree.is_ours(row)]
     # One that has ended but was not collected has handed its children to us already.
+    return _descend([row for pid in ours if (row := _table.read_row(pid)) is not None and tree.is_ours(row)])
+
+
+def find_descendants(root: ProcessId) -> list[ProcessId]:
+    """Return a process and what is below it, quickly: who has detached itself is not among them."""
+    row = _table.read_row(root.pid)
+    if row is None or row.id != root:
+        return []
+    return Tree(root, "", owned=False).members() if _table.children(root.pid) is None else _descend([row])
+
+
+def _descend(rows: list[_table.Row]) -> list[ProcessId]:
     found: list[ProcessId] = []
     while rows:
         row = rows.pop()

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sdlauncher.core.process import ProcessId
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine import process
 from sdlauncher.machine.files import turn, write_json
 from sdlauncher.machine.paths import InstancePaths
-from sdlauncher.machine.ports import require_free_port
 from sdlauncher.supervise.record import Folder, bury, read_record
-from sdlauncher.supervise.spec import LaunchSpec, write_spec
 from sdlauncher.supervise.status import MARGIN, Status, listen, living_tree, read_status, spawn_daemon, status_of
+
+if TYPE_CHECKING:
+    from sdlauncher.supervise.spec import LaunchSpec
 
 __all__ = ["Status", "failure", "hand_over", "read_status", "restart", "start", "stop", "wait_ready"]
 
@@ -66,6 +67,9 @@ def start(
 
 def hand_over(files: InstancePaths, spec: LaunchSpec) -> None:
     """Write what a supervisor will start, once its port is free. Raises SDL-PORT-TAKEN and SDL-FILE-WRITE."""
+    from sdlauncher.machine.ports import require_free_port
+    from sdlauncher.supervise.spec import write_spec
+
     require_free_port(spec.host, spec.port)
     try:
         files.root.mkdir(parents=True, exist_ok=True, mode=0o700)

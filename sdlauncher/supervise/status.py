@@ -79,8 +79,11 @@ def status_of(files: InstancePaths, record: Mapping[str, Any]) -> Status:
 
 
 def _memory(record: Mapping[str, Any]) -> int | None:
-    tree = living_tree(record) if record.get("state") in ("starting", "running", "stopping") else []
-    return process.add_usage(tree).memory_rss if tree else None
+    root = record.get("root")
+    if record.get("state") not in ("starting", "running", "stopping") or not isinstance(root, list):
+        return None
+    there = process.find_descendants(ProcessId(*root))
+    return process.add_usage(there).memory_rss if there else None
 
 
 def _is_supervised(record: Mapping[str, Any]) -> bool:

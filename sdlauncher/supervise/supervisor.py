@@ -204,6 +204,9 @@ class Supervisor:
     def _step(self, event: Event) -> None:
         before = self.status
         self.status, action = transition(before, event, time.monotonic(), self.spec.policy)
+        if action is Action.TERMINATE and self._grip is not None:
+            # First the deed, then the notes about it: who waits for it waits for less.
+            process.terminate(self._grip.watch())
         if self.status.state is not before.state:
             self.since = stamp()
             if self._serves:
@@ -217,8 +220,7 @@ class Supervisor:
             self._note()
         if action is Action.SPAWN:
             self._launch(before)
-        elif action is Action.TERMINATE and self._grip is not None:
-            process.terminate(self._grip.watch())
+        elif action is Action.TERMINATE:
             self._check_gone()
         elif action is Action.KILL and self._grip is not None:
             members = self._grip.watch()
@@ -227,7 +229,7 @@ class Supervisor:
             self._check_gone()
 
     def _launch(self, before: Status) -> None:
-        """Start the next process first and write about it afterwards: who waits for it waits for less."""
+        """Start the next process first and write about it afterwards."""
         self._release()
         self._pulse.restart()
         self.server, self._relaunches = None, 0
