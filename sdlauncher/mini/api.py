@@ -95,13 +95,13 @@ def _set_options(call: Call) -> Any:
 
 
 def _samplers(_: Call) -> Any:
-    from sdlauncher.mini.drawing import SAMPLERS
+    from sdlauncher.mini.model import SAMPLERS
 
     return [{"name": one.name, "aliases": list(one.aliases), "options": one.options} for one in SAMPLERS]
 
 
 def _schedulers(_: Call) -> Any:
-    from sdlauncher.mini.drawing import SCHEDULERS
+    from sdlauncher.mini.model import SCHEDULERS
 
     rho = {"karras": 7.0, "polyexponential": 1.0}
     own = ("uniform", "sgm_uniform", "simple", "normal", "ddim", "beta")

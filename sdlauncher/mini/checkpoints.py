@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sdlauncher.mini.log import complain, complain_with_traceback, say
 
 if TYPE_CHECKING:
-    from sdlauncher.mini.drawing import Model
+    from sdlauncher.mini.model import Model
 
 _SUFFIXES = (".safetensors", ".ckpt")
 _HEADER_LIMIT = 100_000_000  # bytes; the limit of the safetensors library
@@ -121,7 +121,7 @@ def load_checkpoint(checkpoint: Checkpoint, before_load: Callable[[], None]) -> 
         raise SafetensorError(f"Error while deserializing header: {fault}")
     read = time.monotonic()
     before_load()
-    from sdlauncher.mini.drawing import Model
+    from sdlauncher.mini.model import Model
 
     try:
         model = Model.load(checkpoint.path)

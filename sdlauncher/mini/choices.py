@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sdlauncher.mini.drawing import SAMPLERS, SCHEDULERS
+from sdlauncher.mini.model import SAMPLERS, SCHEDULERS
 
 LATENT_MODES = (
     "Latent",

@@ -13,11 +13,11 @@ from PIL import Image
 
 from sdlauncher.mini import VERSION
 from sdlauncher.mini.choices import LATENT_MODES, UPSCALERS, resolve_sampler, schedule_of
-from sdlauncher.mini.drawing import SCHEDULERS, Request
 from sdlauncher.mini.failures import ApiError
 from sdlauncher.mini.infotext import write_infotext
 from sdlauncher.mini.inpaint import Source, open_source
 from sdlauncher.mini.log import ProgressBars, complain
+from sdlauncher.mini.model import SCHEDULERS, Request
 from sdlauncher.mini.overrides import apply_infotext, settings_overridden
 from sdlauncher.mini.pictures import make_grid, refuse_too_large, spoil, write_picture
 from sdlauncher.mini.saving import save_picture

@@ -11,7 +11,7 @@ from PIL import Image, ImageChops, ImageFilter, ImageOps
 from sdlauncher.mini.pictures import fit, flatten, read_picture, refuse_too_large
 
 if TYPE_CHECKING:
-    from sdlauncher.mini.drawing import Request
+    from sdlauncher.mini.model import Request
     from sdlauncher.mini.settings import Settings
 
 Box = tuple[int, int, int, int]

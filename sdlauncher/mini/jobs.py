@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sdlauncher.mini.drawing import Image
+    from sdlauncher.mini.model import Pixels
 
 
 class QueueLock:
@@ -51,7 +51,7 @@ class Progress:
         self.job_timestamp = "0"
         self.sampling_step = 0
         self.sampling_steps = 0
-        self.preview: Callable[[], Image] | None = None
+        self.preview: Callable[[], Pixels] | None = None
         self.picture_start = 0.0  # on the monotonic clock
         self._start = 0.0
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from sdlauncher.mini import drawing
+from sdlauncher.mini import model
 
 _SOURCE: Final = Path(__file__).parent / "checkout"
 _MARK: Final = "interpreter.txt"
@@ -32,9 +32,9 @@ def lay_out(target: Path, *, python: Path) -> None:
     for name in _USER:
         if not (target / name).exists():
             _copy(name, target)
-    weights = target / "models" / "Stable-diffusion" / f"{drawing.NAME}.safetensors"
+    weights = target / "models" / "Stable-diffusion" / f"{model.NAME}.safetensors"
     if not weights.exists():
-        shutil.copyfile(drawing.WEIGHTS, weights)
+        shutil.copyfile(model.WEIGHTS, weights)
     # Absolute but not resolved: a virtual environment's python is a link that must stay one.
     _write(target / _MARK, f"{Path(os.path.abspath(python))}\n".encode())  # noqa: PTH100
 

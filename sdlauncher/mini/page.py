@@ -83,7 +83,7 @@ INTERNAL: Final = (
 
 
 def _offer(call: Call) -> Any:
-    from sdlauncher.mini.drawing import SAMPLERS, SCHEDULERS
+    from sdlauncher.mini.model import SAMPLERS, SCHEDULERS
 
     loaded = call.studio.loaded
     return {

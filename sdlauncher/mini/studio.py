@@ -16,7 +16,7 @@ from sdlauncher.mini.misbehave import Misbehaviour
 from sdlauncher.mini.settings import Settings
 
 if TYPE_CHECKING:
-    from sdlauncher.mini.drawing import Model
+    from sdlauncher.mini.model import Model
 
 
 @dataclass(slots=True)

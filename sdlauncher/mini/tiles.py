@@ -11,12 +11,12 @@ import numpy as np
 from PIL import Image
 
 from sdlauncher.mini.choices import UPSCALERS
-from sdlauncher.mini.drawing import Result
+from sdlauncher.mini.model import Result
 from sdlauncher.mini.pictures import refuse_too_large
 
 if TYPE_CHECKING:
-    from sdlauncher.mini.drawing import Model, Request
     from sdlauncher.mini.jobs import Progress
+    from sdlauncher.mini.model import Model, Request
 
 OnStep = Callable[[int, int, Callable[[], Any]], None]
 

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from sdlauncher.mini.drawing import Request, Result
 from sdlauncher.mini.jobs import Progress
+from sdlauncher.mini.model import Request, Result
 from sdlauncher.mini.tiles import plan_upscale
 from tests.mini.conftest import LOADED, READY, Checkout, Running, free_port, wait_for
 

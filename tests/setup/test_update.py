@@ -41,7 +41,7 @@ def checkout(cli: Cli, world: World) -> Path:
     ran = cli("install", "--webui", "a1111", "--json")
     assert ran.code == 0, ran.out + ran.err
     directory = Path(ran.data["dir"])
-    weights = next((Path(sdlauncher.mini.__file__).parent / "data").glob("*.safetensors"))
+    weights = next((Path(sdlauncher.mini.__file__).parent / "model").glob("*.safetensors"))
     shutil.copy(weights, directory / "models" / "Stable-diffusion")
     with (directory / "webui-user.sh").open("a") as stream:
         stream.write("# my own line\n")
