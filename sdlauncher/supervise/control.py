@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from sdlauncher.core.process import ProcessId
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine import process
-from sdlauncher.machine.files import turn, write_json
+from sdlauncher.machine.files import turn
 from sdlauncher.machine.paths import InstancePaths
-from sdlauncher.supervise.record import Folder, bury, read_record
+from sdlauncher.supervise.record import Folder, bury, read_record, write_record
 from sdlauncher.supervise.status import MARGIN, Status, listen, living_tree, read_status, spawn_daemon, status_of
 
 if TYPE_CHECKING:
@@ -205,7 +205,11 @@ def _wait_over(files: InstancePaths, deadline: float, on_progress: Listen | None
 
 
 def _request(files: InstancePaths, action: str, **how: Any) -> None:
-    write_json(files.request, {"id": os.urandom(8).hex(), "action": action, **how}, mode=0o600)
+    """Ask the supervisor for something. Where the disk takes no request, a stop is asked for by signal."""
+    written = write_record(str(files.request), {"id": os.urandom(8).hex(), "action": action, **how})
+    one = read_record(str(files.state)).get("supervisor")
+    if not written and action == "stop" and isinstance(one, list):
+        process.terminate([ProcessId(*one)])
     process.knock(str(files.root / "control"))
 
 

@@ -46,6 +46,14 @@ def test_a_full_disk_stops_neither_the_webui_nor_its_supervisor(instance: Instan
     assert instance.processes() == []
 
 
+def test_a_stop_needs_no_disk(instance: Instance) -> None:
+    instance.start()
+    # What a full disk does to the request, without filling the disk of whoever asks.
+    (instance.files.root / "request.json.new").mkdir()
+    assert instance.stop().state == "stopped"
+    assert instance.processes() == []
+
+
 @pytest.mark.parametrize("jump", [-86400 * 365, 86400 * 365])
 def test_a_clock_that_jumps_changes_no_patience(instance: Instance, faults: Path, jump: int) -> None:
     first = instance.start("exit=1,after=0.6", hang_timeout=0.8, max_age=3600.0, backoff_first=0.2)
