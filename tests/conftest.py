@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,13 @@ from tests.nvml import NvidiaMachine, build_library
 
 # Nothing of the developer's own environment may change what a test sees.
 FOREIGN = ("SDLAUNCHER_", "COMMANDLINE_ARGS", "CUDA_", "LC_", "LANG", "http_proxy", "https_proxy", "all_proxy")
+
+
+def free_port() -> int:
+    """Find a port on the loopback that nobody has."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True, slots=True)

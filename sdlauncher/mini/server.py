@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 def main(root: Path) -> None:
     """Run the WebUI of a checkout, with the arguments of this process and of COMMANDLINE_ARGS."""
     clock = _Clock()
+    # The model's matrices are so small that threads wait for one another longer than they compute.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     arguments = sys.argv[1:] + shlex.split(os.environ.get("COMMANDLINE_ARGS", ""))
     sys.argv = [sys.argv[0], *arguments]
     misbehaviour = _read_misbehaviour()

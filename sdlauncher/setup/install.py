@@ -132,7 +132,7 @@ def choose_webui(settings: Settings, directory: Path) -> str:
     wanted = settings.webui or there or settings.webui_name
     if there is not None and there != wanted:
         raise SdLauncherError("SDL-CHECKOUT-OTHER", path=directory, found=there, wanted=wanted)
-    if there is None and directory.is_dir() and any(directory.iterdir()):
+    if there is None and directory.is_dir() and not _is_ours_alone(directory):
         raise SdLauncherError("SDL-DIR-NOT-EMPTY", path=directory, evidence=name_contents(directory))
     if there is None and directory.exists() and not directory.is_dir():
         raise SdLauncherError("SDL-DIR-NOT-EMPTY", path=directory, evidence="it is a file")
@@ -198,6 +198,11 @@ def _prepare(site: Site, *, checkout_needed: bool, packages: bool) -> None:
 def _tell_cures(site: Site, cures: Cures) -> None:
     for name in cures.applied:
         site.say("install-advisory", id=name, text=describe_advisories()[name]["en"])
+
+
+def _is_ours_alone(directory: Path) -> bool:
+    """Whether nothing is there, or only our own mark: whole, or torn by a kill while it was written."""
+    return all(entry.name.startswith((UNFINISHED, f".{UNFINISHED}.")) for entry in directory.iterdir())
 
 
 def _unfinished(directory: Path) -> str | None:

@@ -137,6 +137,8 @@ def _bring_program(site: Site) -> None:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SdLauncherError("SDL-FILE-WRITE", path=directory, evidence=error.strerror or str(error)) from error
+    for torn in directory.glob(f".{UNFINISHED}.*"):
+        torn.unlink()
     write_bytes(directory / UNFINISHED, f"{site.recipe.webui}\n".encode())
     bring(site, site.recipe.program, directory, ref=site.ref)
     # Our own files in the checkout are no changes of the user's.

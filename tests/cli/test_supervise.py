@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Cli
-from tests.supervise.conftest import free_port, wait_for
+from tests.conftest import Cli, free_port
+from tests.supervise.conftest import wait_for
 
 
 @pytest.fixture

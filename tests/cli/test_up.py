@@ -15,14 +15,12 @@ import pytest
 import requests
 from PIL import Image
 
-from tests.conftest import Cli
+from tests.conftest import Cli, free_port
 
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 def _is_free(port: int) -> bool:
@@ -57,9 +55,7 @@ def test_from_nothing_to_a_checked_picture_and_back(cli: Cli, port: int) -> None
     assert (again.code, again.data["pid"]) == (0, ran.data["pid"])
 
     # Another port is what the instance should have now, so it is started again there.
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        other = probe.getsockname()[1]
+    other = free_port()
     moved = cli("up", "--port", other, "--no-smoke", "--json")
     assert (moved.code, moved.data["url"], moved.data["smoke"]) == (0, f"http://127.0.0.1:{other}", None)
     assert _is_free(port)

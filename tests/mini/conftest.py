@@ -19,15 +19,10 @@ import pytest
 import requests
 
 from sdlauncher.mini import lay_out
+from tests.conftest import free_port
 
 READY = "Startup time:"
 LOADED = "Model loaded in"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(condition: Callable[[], Any], what: str, timeout: float = 30) -> Any:

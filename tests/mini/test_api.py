@@ -20,7 +20,8 @@ from PIL import Image
 from sdlauncher.mini.jobs import Progress
 from sdlauncher.mini.model import Request, Result
 from sdlauncher.mini.tiles import plan_upscale
-from tests.mini.conftest import LOADED, READY, Checkout, Running, free_port, wait_for
+from tests.conftest import free_port
+from tests.mini.conftest import LOADED, READY, Checkout, Running, wait_for
 
 SMALL = {"prompt": "a red circle", "steps": 4, "width": 64, "height": 64, "seed": 5}
 

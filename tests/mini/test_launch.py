@@ -13,7 +13,8 @@ import pytest
 import requests
 
 from sdlauncher.mini import lay_out
-from tests.mini.conftest import READY, Checkout, free_port, wait_for
+from tests.conftest import free_port
+from tests.mini.conftest import READY, Checkout, wait_for
 
 SCRIPT = ("./webui.sh", "-f")
 

@@ -74,6 +74,15 @@ def test_spaces_and_other_scripts_in_the_path(cli: Cli, world: World, tmp_path: 
     assert cli("install", "--json").data["dir"] == str(place)
 
 
+def test_a_mark_torn_by_a_kill_is_not_taken_for_somebody_elses_file(cli: Cli, world: World, tmp_path: Path) -> None:
+    place = tmp_path / "webui"
+    place.mkdir()
+    (place / "..sdlauncher-unfinished.a1b2c3").write_bytes(b"")
+    ran = cli(*INSTALL, "--dir", place)
+    assert ran.code == 0, ran.out + ran.err
+    assert not list(place.glob(".*unfinished*"))
+
+
 MOMENTS = ("disk, memory", "fetching the WebUI", "repositories beside", "Python environment", "installing torch",
            "locked packages", "proving")  # fmt: skip
 

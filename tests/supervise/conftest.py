@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from sdlauncher.machine.paths import InstancePaths
 from sdlauncher.supervise import control
 from sdlauncher.supervise.control import Status
 from sdlauncher.supervise.spec import LaunchSpec
+from tests.conftest import free_port
 
 WEBUI = Path(__file__).with_name("webui.py")
 # As the real webui.sh: Python is a child, its end is no end of the script's own making, tmp/restart starts it again.
@@ -44,12 +44,6 @@ def wait_for(condition: Callable[[], Any], seconds: float = 15.0) -> Any:
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.01)
     return said
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Instance:

@@ -20,7 +20,7 @@ from sdlauncher.verify import doctor
 from sdlauncher.verify.doctor import Patient, examine, finding
 from sdlauncher.verify.examine_environment import check_environment
 from sdlauncher.verify.examine_machine import check_gpu
-from tests.conftest import Cli, Ran
+from tests.conftest import Cli, Ran, free_port
 
 GIB = 1 << 30
 Examine = Callable[..., dict[str, dict[str, str]]]
@@ -51,7 +51,10 @@ def model(folder: Path, name: str, data: bytes) -> None:
 
 @pytest.fixture
 def look(cli: Cli, checkout: Path) -> Examine:
-    """Run doctor on the checkout and return its findings by code."""
+    """Run doctor on the checkout and return its findings by code; its port is one that nobody has."""
+    config = cli.home / "config" / "config.toml"
+    config.parent.mkdir()
+    config.write_text(f"port = {free_port()}\n")
 
     def run(*words: object, env: dict[str, str] | None = None) -> dict[str, dict[str, str]]:
         ran = cli("doctor", "--webui", "a1111", "--dir", checkout, "--json", *words, env=env)
