@@ -124,6 +124,8 @@ class Supervisor:
             signals, ready = self._waker.wait(self._patience())
             self._hear(signals, ready)
         self._note()
+        # Nobody whom we leave behind may look as if it still ran: a zombie has its pid until it is collected.
+        process.reap()
         return 1 if self.status.state is State.FATAL else 0
 
     @property

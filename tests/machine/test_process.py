@@ -89,6 +89,18 @@ def test_a_process_that_has_ended_is_nobody(mark: str) -> None:
     assert not left
 
 
+def test_threads_that_outlive_the_first_one_are_a_process_still(mark: str) -> None:
+    script = "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(60,)).start(); "
+    leave = 93 if os.uname().machine == "aarch64" else 60  # the number of exit(2), which ends one thread alone
+    script += f"ctypes.CDLL(None).syscall(ctypes.c_long({leave}), 0)"
+    tree = _spawn(f"exec {sys.executable} -c '{script}'", mark)
+    _wait(lambda: b") Z " in Path(f"/proc/{tree.root.pid}/stat").read_bytes())
+    assert process.is_alive(tree.root)
+    assert tree.members() == [tree.root]
+    process.kill(tree.members())
+    _wait(lambda: not process.is_alive(tree.root))
+
+
 def test_how_it_ended_is_told(mark: str) -> None:
     tree = _spawn("sleep 0.2; kill -SEGV $$", mark)
     _wait(lambda: not process.is_alive(tree.root))
