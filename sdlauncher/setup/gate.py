@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 from sdlauncher.core.settings import Settings
 from sdlauncher.errors import SdLauncherError
@@ -14,14 +14,8 @@ from sdlauncher.supervise import control
 from sdlauncher.verify.smoke import SmokeRequest, run_smoke
 from sdlauncher.verify.target import find_target
 
-
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """How the instance did before: what spoke against it already, and its speed in steps per second."""
-
-    was_up: bool
-    failure: SdLauncherError | None
-    speed: float | None
+# A crash at the gate may be chance; two of them are an answer, and whoever waits for it waits no longer.
+_RESTARTS = 1
 
 
 def update_through_gate(site: Site, target: Target, *, check: bool) -> Updated:
@@ -55,10 +49,11 @@ def update_through_gate(site: Site, target: Target, *, check: bool) -> Updated:
 def make_gate(paths: Paths, settings: Settings, say: Say) -> Gate:
     """Return the question whether the instance starts and makes a good picture."""
     files = paths.instance(settings.instance)
+    impatient = replace(settings, restart_limit=_RESTARTS)
 
     def ask() -> tuple[SdLauncherError | None, float | None]:
         try:
-            start_instance(paths, settings, say=say)
+            start_instance(paths, impatient, say=say)
             smoke = run_smoke(find_target(files), SmokeRequest(), files.root / "update.png")
         except SdLauncherError as error:
             return error, None

@@ -98,10 +98,13 @@ def bring(site: Site, repository: Repository, target: Path, *, ref: str | None =
     Raises SDL-SOURCES-EXHAUSTED with what each source answered.
     """
     answers: list[str] = []
+    known_wrong = False
     for source in sources_of(site, repository):
         try:
-            _attempt(site, repository, target, source, ref)
+            # Where one source has said that there is no such thing, the others are asked once.
+            _attempt(site, repository, target, source, ref, waits=() if known_wrong else _WAITS)
         except SdLauncherError as error:
+            known_wrong = known_wrong or error.code == "SDL-REF-UNKNOWN"
             answers.append(f"{source}: {error.facts.get('evidence', error)}")
             continue
         local = Path(source).is_dir()
@@ -113,8 +116,10 @@ def bring(site: Site, repository: Repository, target: Path, *, ref: str | None =
     raise SdLauncherError("SDL-SOURCES-EXHAUSTED", what=_title(repository), evidence="; ".join(answers))
 
 
-def _attempt(site: Site, repository: Repository, target: Path, source: str, ref: str | None) -> None:
-    for wait in (*_WAITS, None):
+def _attempt(
+    site: Site, repository: Repository, target: Path, source: str, ref: str | None, *, waits: Sequence[float]
+) -> None:
+    for wait in (*waits, None):
         try:
             commit = resolve_ref(source, ref) if ref else repository.commit
             target.mkdir(parents=True, exist_ok=True)

@@ -22,10 +22,15 @@ from sdlauncher.machine.process import MARK, Tree
 def mark() -> Iterator[str]:
     made = secrets.token_hex(8)
     yield made
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and f"{MARK}={made}".encode() in _environment(entry):
-            os.kill(int(entry.name), signal.SIGKILL)
-    process.reap()
+
+    def left() -> list[int]:
+        process.reap()
+        there = [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+        return [int(entry.name) for entry in there if f"{MARK}={made}".encode() in _environment(entry)]
+
+    for pid in left():
+        os.kill(pid, signal.SIGKILL)
+    _wait(lambda: not left())
 
 
 def _environment(entry: Path) -> bytes:

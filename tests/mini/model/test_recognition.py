@@ -11,6 +11,9 @@ from sdlauncher.mini.model import WEIGHTS, Model, Request
 from sdlauncher.mini.model.vocabulary import COLOURS, SHAPES
 from tests.mini.model.recognise import SIDE, draw_alone, ground_colour, name_colours, recognise
 
+# One process for all: they share the pictures that they judge.
+pytestmark = pytest.mark.xdist_group("recognition")
+
 
 def ask(count: int) -> list[tuple[str, str, str]]:
     """Think of shapes, colours and grounds, each shape as often as the others."""
@@ -27,6 +30,7 @@ def loaded() -> Model:
     return Model.load(WEIGHTS)
 
 
+@cache
 def judge(job: tuple[int, tuple[str, str, str], int, float]) -> tuple[bool, bool, bool, float]:
     """Make one picture; say whether shape, colour and ground are the asked ones, and how well the silhouette fits."""
     seed, (shape, colour, ground), steps, cfg_scale = job
@@ -58,7 +62,7 @@ def test_two_hundred_pictures_show_what_was_asked_for() -> None:
 
 
 def test_steps_matter() -> None:
-    one, many = judge_all(36, steps=1), judge_all(36, steps=20)
+    one, many = judge_all(36, steps=1), judge_all(36, steps=10)
     assert one[3] < many[3] - 0.3, (one, many)
 
 
