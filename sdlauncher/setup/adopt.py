@@ -48,7 +48,7 @@ def inspect(directory: Path) -> Adopted:
     directory = directory.expanduser().absolute()
     marks = find_marks(directory)
     if marks is None:
-        raise _not_a_checkout(directory)
+        raise not_a_checkout(directory)
     notes: list[Verdict] = []
     head = read_head(directory)
     changed: tuple[str, ...] = ()
@@ -92,7 +92,8 @@ def _list_extensions(directory: Path) -> tuple[str, ...]:
     return tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] not in "._"))
 
 
-def _not_a_checkout(directory: Path) -> SdLauncherError:
+def not_a_checkout(directory: Path) -> SdLauncherError:
+    """Return the error that says what a folder lacks to be a checkout, and where one is near it."""
     if not directory.exists():
         evidence = "it does not exist"
     elif not directory.is_dir():

@@ -10,6 +10,7 @@ from typing import Any
 from sdlauncher.core.settings import DEFAULT_WEBUI, Settings
 from sdlauncher.machine.gpu import detect_hardware
 from sdlauncher.machine.paths import Paths, locate_paths
+from sdlauncher.machine.ports import require_free_port
 from sdlauncher.machine.settings import checkout_of, read_settings, remember
 from sdlauncher.setup.configure import configure, plan_for
 from sdlauncher.setup.install import Say, choose_webui, install
@@ -48,8 +49,11 @@ def bring_up(
     files = paths.instance(instance)
     settings = _choose_webui(paths, read_settings(paths, instance, spoken), say)
     checkout = install(paths, settings, detect_hardware, say=say).checkout
-    remember(files, {**spoken, "webui": settings.webui})
     plan = plan_for(detect_hardware(), settings, checkout=checkout, paths=paths)
+    if not control.read_status(files).is_up:
+        # Before anything is written: a port that cannot be had is not remembered.
+        require_free_port(plan.bind, plan.port)
+    remember(files, {**spoken, "webui": settings.webui})
     written = configure(checkout, plan, settings)
     if (made := written.made) is not None:
         say("configure-credentials", user=made.user, password=made.password, path=plan.credentials)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from sdlauncher.catalog import load_webui
 from sdlauncher.catalog.recipe import describe_advisories, load_advisories, load_recipe
 from sdlauncher.core.advisories import Cures, choose_advisories, combine
 from sdlauncher.core.hardware import Hardware
@@ -126,8 +127,10 @@ def read_mirrors(paths: Paths) -> Mirrors:
 def choose_webui(settings: Settings, directory: Path) -> str:
     """Return the WebUI to install into `directory`: the one that was named, else the one that is there.
 
-    Raises SDL-CHECKOUT-OTHER when another one is there, SDL-DIR-NOT-EMPTY when something else is.
+    Raises SDL-WEBUI-UNKNOWN, SDL-CHECKOUT-OTHER when another one is there, SDL-DIR-NOT-EMPTY when something else is.
     """
+    if settings.webui:
+        load_webui(settings.webui)
     there = identify(directory) or _unfinished(directory)
     wanted = settings.webui or there or settings.webui_name
     if there is not None and there != wanted:

@@ -13,6 +13,7 @@ from sdlauncher.core.settings import Settings
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.credentials import ensure_credentials, read_credentials
 from sdlauncher.machine.paths import Paths
+from sdlauncher.machine.ports import require_free_port
 from sdlauncher.machine.settings import checkout_of, remember
 from sdlauncher.supervise import control
 from sdlauncher.supervise.control import Status
@@ -39,7 +40,7 @@ def start_instance(
     """Start an instance as its settings say; one that runs already is left alone.
 
     `spoken` is remembered once it has turned out to make a launch; `force` starts with flags that the checkout would
-    refuse. Raises SDL-NOT-INSTALLED without a checkout, what planning and `control.start` raise.
+    refuse. Raises SDL-NOT-INSTALLED without a checkout, SDL-PORT-TAKEN, what planning and `control.start` raise.
     """
     files = paths.instance(settings.instance)
     now = control.read_status(files)
@@ -48,6 +49,7 @@ def start_instance(
         return control.wait_ready(files, wait, progress_teller(say)) if until_ready else now
     settings = settle_webui(paths, settings)
     spec = build_spec(paths, settings, force=force, say=say)
+    require_free_port(spec.host, spec.port)
     remember(files, {**(spoken or {}), "webui": settings.webui})
     if foreground:
         from sdlauncher.supervise.foreground import run
@@ -58,12 +60,17 @@ def start_instance(
 
 
 def settle_webui(paths: Paths, settings: Settings) -> Settings:
-    """Learn from a folder that was named which WebUI it holds, unless somebody said so."""
+    """Learn from a folder that was named which WebUI it holds, unless somebody said so. Raises SDL-NOT-A-CHECKOUT."""
     if settings.webui or not settings.dir:
         return settings
-    from sdlauncher.setup.install import choose_webui
+    from sdlauncher.setup.adopt import not_a_checkout
+    from sdlauncher.setup.checkout import identify
 
-    return replace(settings, webui=choose_webui(settings, checkout_of(paths, settings)))
+    checkout = checkout_of(paths, settings)
+    found = identify(checkout)
+    if found is None:
+        raise not_a_checkout(checkout)
+    return replace(settings, webui=found)
 
 
 def build_spec(paths: Paths, settings: Settings, *, force: bool = False, say: Say | None = None) -> LaunchSpec:

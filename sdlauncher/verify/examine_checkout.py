@@ -68,6 +68,8 @@ def _delete(place: Path) -> None:
 
 def check_models(patient: Patient) -> Iterator[Finding]:
     """Checkpoints: present, and what their names say (no web page, no LFS pointer, no half file)."""
+    if not patient.checkout.is_dir():
+        return  # said by check_checkout; where nothing is installed, a missing model is no second fault
     folder = _models_folder(patient)
     files = sorted(
         Path(root) / name

@@ -95,6 +95,12 @@ def test_what_is_not_installed_is_said(cli: Cli) -> None:
     assert (refused.code, refused.json["error"]["code"]) == (5, "SDL-NOT-INSTALLED")
 
 
+def test_a_folder_without_a_webui_is_not_started(cli: Cli) -> None:
+    (cli.home / "photos").mkdir()
+    ran = cli("start", "--dir", cli.home / "photos", "--json")
+    assert (ran.code, ran.json["error"]["code"]) == (5, "SDL-NOT-A-CHECKOUT")
+
+
 def test_logs_of_nothing(cli: Cli) -> None:
     assert cli("logs", "--json").json["error"]["code"] == "SDL-NO-LOG"
 

@@ -95,6 +95,14 @@ def test_a_taken_port_is_said_before_anything_starts(cli: Cli) -> None:
     assert str(os.getpid()) in ran.json["error"]["message"]
     assert "--port" in ran.json["error"]["hint"]
     assert cli("status", "--json").json["data"].get("pid") is None
+    assert f"--port {port}" not in (cli.home / "data" / "mini" / "webui-user.sh").read_text(), "and is not remembered"
+
+
+@pytest.mark.parametrize("words", [("up",), ("install",), ("start",), ("plan",)])
+def test_an_unknown_webui_is_answered_with_the_nearest_name(cli: Cli, words: tuple[str, ...]) -> None:
+    ran = cli(*words, "--webui", "fogre", "--json")
+    assert ran.json["error"]["code"] == "SDL-WEBUI-UNKNOWN"
+    assert "forge" in ran.json["error"]["message"] + ran.json["error"]["hint"]
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(cli: Cli) -> None:
