@@ -2,7 +2,7 @@
 
 Words of FAKE, separated by commas: before=S (seconds before the start is over), exit=N and signal=N (at ready, or at
 `at=launch`), after=S (seconds of serving before that), never, ignore-term, daemon, flood=MB, garbage, close-stdout,
-deaf=S (after S seconds connections get no answer), grow=MB, no-port, loop (leaves a
+deaf=S (S seconds after its first answer it gives no more), grow=MB, no-port, loop (leaves a
 restart file at every start). A file `again` asks for a restart from inside.
 A file `job` says that a job runs, at the step that it holds.
 """
@@ -31,9 +31,10 @@ def end():
     sys.exit(int(WORDS.get("exit", 0)))
 
 
-def answer(client, since):
+def answer(client):
     path = client.recv(4096).split(b" ")[1]
-    if "deaf" in WORDS and time.monotonic() - since > float(WORDS["deaf"]):
+    answers.append(time.monotonic())
+    if "deaf" in WORDS and answers[-1] - answers[0] > float(WORDS["deaf"]):
         waiting.append(client)
         return
     body = b"{}"
@@ -55,6 +56,7 @@ def answer(client, since):
 
 
 waiting = []
+answers = []
 if "ignore-term" in WORDS:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -103,7 +105,7 @@ began = time.monotonic()
 server.settimeout(0.05)
 while True:
     try:
-        answer(server.accept()[0], began)
+        answer(server.accept()[0])
     except TimeoutError:
         pass
     if os.path.exists("again"):
