@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 @option("--listen/--no-listen", default=None, help="Serve on all addresses, with a password.")
 @option("--prompt", metavar="TEXT", help="What the picture should show.")
 @option("--out", type=click.Path(dir_okay=False), metavar="FILE", help="Where the picture goes (default: smoke.png).")
+@option("--checkpoint", metavar="URL|PATH", help="Bring this model as well; it is checked before it counts.")
 @option("--no-smoke", is_flag=True, help="End when it is ready, without making a picture.")
-def up_command(instance: str, prompt: str | None, out: str | None, no_smoke: bool, **spoken: Any) -> Report:
+def up_command(
+    instance: str, prompt: str | None, out: str | None, checkpoint: str | None, no_smoke: bool, **spoken: Any
+) -> Report:
     """Install if missing, configure, start, wait until ready, and make a picture that is checked."""
     from sdlauncher.cli.verify import progress_bar
     from sdlauncher.setup.bring_up import bring_up
@@ -36,7 +39,9 @@ def up_command(instance: str, prompt: str | None, out: str | None, no_smoke: boo
     request = SmokeRequest() if prompt is None else SmokeRequest(prompt=prompt)
     picture = None if no_smoke else Path(out or "smoke.png").absolute()
     spoken["dir"] = spoken.pop("directory")
-    brought = bring_up(instance, spoken, request=request, picture=picture, say=say, on_progress=progress_bar())
+    brought = bring_up(
+        instance, spoken, request=request, picture=picture, checkpoint=checkpoint, say=say, on_progress=progress_bar()
+    )
     failure = None if brought.smoke is None else brought.smoke.failure
     return Report(describe_up(brought), lambda: _text(brought), failure)
 

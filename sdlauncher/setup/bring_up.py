@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sdlauncher.core.settings import DEFAULT_WEBUI, Settings
+from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.gpu import detect_hardware
 from sdlauncher.machine.paths import Paths, locate_paths
 from sdlauncher.machine.ports import require_free_port
@@ -37,18 +38,23 @@ def bring_up(
     *,
     request: SmokeRequest,
     picture: Path | None,
+    checkpoint: str | None = None,
     say: Say,
     on_progress: OnProgress | None = None,
 ) -> BroughtUp:
     """Bring an instance from whatever it is now to running and checked; `picture` None leaves the check out.
 
+    `checkpoint` is the URL or the path of a model to bring as well; one of that name that is there already stays.
     An interrupted start is stopped again; everything else that was done stays, so that the next call goes on from
     there. Raises what installing, configuring, starting and checking raise.
     """
     paths = locate_paths()
     files = paths.instance(instance)
     settings = _choose_webui(paths, read_settings(paths, instance, spoken), say)
+    _look_for_model(paths, settings, checkpoint, say)
     checkout = install(paths, settings, detect_hardware, say=say).checkout
+    if checkpoint is not None:
+        _bring_model(paths, settings, checkpoint, checkout)
     plan = plan_for(detect_hardware(), settings, checkout=checkout, paths=paths)
     if not control.read_status(files).is_up:
         # Before anything is written: a port that cannot be had is not remembered.
@@ -71,6 +77,27 @@ def _choose_webui(paths: Paths, settings: Settings, say: Say) -> Settings:
     chosen = DEFAULT_WEBUI if detect_hardware().gpus else "mini"
     say("chose-webui" if chosen == DEFAULT_WEBUI else "chose-mini", webui=chosen)
     return replace(settings, webui=chosen)
+
+
+def _look_for_model(paths: Paths, settings: Settings, checkpoint: str | None, say: Say) -> None:
+    """Say before the first gigabyte what would be missing at the end. Raises SDL-MODEL-SOURCE."""
+    from sdlauncher.setup.models import find_source, shared_folder
+
+    if checkpoint is not None:
+        find_source(checkpoint)
+    elif settings.webui != "mini" and not checkout_of(paths, settings).is_dir() and not shared_folder(settings.flags):
+        say("no-checkpoint")
+
+
+def _bring_model(paths: Paths, settings: Settings, source: str, checkout: Path) -> None:
+    from sdlauncher.setup.install import read_mirrors
+    from sdlauncher.setup.models import add_model, shared_folder
+
+    try:
+        add_model(source, checkout, mirrors=read_mirrors(paths), shared=shared_folder(settings.flags))
+    except SdLauncherError as error:
+        if error.code != "SDL-MODEL-EXISTS":
+            raise
 
 
 def _start(paths: Paths, settings: Settings, say: Say) -> Status:

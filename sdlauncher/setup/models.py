@@ -62,12 +62,10 @@ def add_model(
     SDL-MODEL-EXISTS, SDL-MODEL-SOURCE, SDL-DOWNLOAD-… and SDL-FILE-WRITE.
     """
     target_name = name or _name_of(source)
-    if re.match(r"https?://", source):
+    file = find_source(source)
+    if file is None:
         place = _Place(checkout, shared, kind, target_name)
         return _fetch(source, place, mirrors=mirrors, sha256=sha256, on_progress=on_progress)
-    file = Path(source).expanduser().absolute()
-    if not file.is_file():
-        raise SdLauncherError("SDL-MODEL-SOURCE", source=source)
     weights = read_weights(file)
     if sha256 is not None and (found := hash_file(file)) != sha256.lower():
         raise SdLauncherError("SDL-DOWNLOAD-CHECKSUM", url=file, wanted=sha256.lower(), found=found)
@@ -75,6 +73,16 @@ def add_model(
     _refuse_existing(target)
     _place(file, target)
     return Added(_model(target, weights), sha256.lower() if sha256 else hash_file(target), 0)
+
+
+def find_source(source: str) -> Path | None:
+    """Return the local file that is meant, None for a URL. Raises SDL-MODEL-SOURCE when it is neither."""
+    if re.match(r"https?://", source):
+        return None
+    file = Path(source).expanduser().absolute()
+    if not file.is_file():
+        raise SdLauncherError("SDL-MODEL-SOURCE", source=source)
+    return file
 
 
 def list_models(checkout: Path, shared: Path | None = None) -> tuple[Model, ...]:

@@ -16,6 +16,7 @@ import requests
 from PIL import Image
 
 from tests.conftest import Cli, free_port
+from tests.setup.test_models import write_model
 
 
 @pytest.fixture
@@ -70,6 +71,16 @@ def test_without_a_gpu_and_without_a_word_it_takes_mini_webui(cli: Cli, port: in
     assert ran.code == 0, ran.err
     assert ran.data["webui"] == "mini"
     assert "no NVIDIA GPU" in ran.err
+
+
+def test_a_model_is_brought_along_and_one_that_is_there_stays(cli: Cli, port: int) -> None:
+    ran = cli("up", "--webui", "mini", "--port", port, "--checkpoint", "/no/such.safetensors", "--json")
+    assert ran.json["error"]["code"] == "SDL-MODEL-SOURCE"
+    assert not (cli.home / "data").exists(), "said before anything was installed"
+    mine = write_model(cli.home / "zeta.safetensors", "model.diffusion_model.a")
+    for _ in range(2):
+        assert cli("up", "--webui", "mini", "--port", port, "--checkpoint", mine, "--no-smoke").code == 0
+    assert (cli.home / "data" / "mini" / "models" / "Stable-diffusion" / "zeta.safetensors").exists()
 
 
 def test_people_are_told_address_picture_and_how_to_stop(cli: Cli, port: int) -> None:
