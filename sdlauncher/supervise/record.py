@@ -38,13 +38,13 @@ def stamp() -> str:
 
 
 def write_record(path: str, record: dict[str, Any]) -> bool:
-    """Replace state.json in one step; False when the disk does not take it (it is tried again at the next change).
+    """Replace a record in one step, for its owner's eyes alone; False when the disk does not take it.
 
     Not synced: after a power cut nothing in it holds any more, and a start must not wait for a slow disk.
     """
     fresh = f"{path}.new"
     try:
-        with open(fresh, "wb") as file:  # noqa: PTH123
+        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123
             file.write(json.dumps(record, ensure_ascii=False).encode())
         os.replace(fresh, path)  # noqa: PTH105
     except OSError:

@@ -224,3 +224,11 @@ def test_several_instances_of_one_checkout(make_instance: Callable[..., Instance
     one.stop()
     assert two.status().state == "running"
     assert one.processes() == []
+
+
+def test_what_is_kept_is_for_its_owner_alone(instance: Instance) -> None:
+    instance.start()
+    instance.stop()
+    files = [file for file in instance.files.root.iterdir() if file.is_file()]
+    assert {"state.json", "request.json", "launch.json", "events.jsonl", "webui.log"} <= {file.name for file in files}
+    assert [file.name for file in files if file.stat().st_mode & 0o077] == []
