@@ -32,7 +32,14 @@ _DOING = re.compile(
     r"Creating model from config|Create and activate python venv|Launching launch\.py|Launching Web UI|"
     r"Launching API server|Checking out|Installing collected packages)\b.*)"
 )
+# A server without a UI, and one with --api-log, records each request: those who only look tell nothing of a job.
+_LOOKS = ("/sdapi/v1/progress", "/internal/p")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+def is_speech(text: str) -> bool:
+    """Whether a WebUI wrote something of its own, and not only that somebody looked how far it is."""
+    return any(line.strip() and not any(path in line for path in _LOOKS) for line in text.splitlines())
 
 
 class Watcher:

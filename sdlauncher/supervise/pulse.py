@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from sdlauncher.core.lifecycle import Cause, Event, Hung, Idle, Ready, Recycle, State, Status
+from sdlauncher.core.process import Usage
 from sdlauncher.core.readiness import Progress
 from sdlauncher.machine.ping import Ping
 from sdlauncher.machine.process import Tree, Waker, add_usage
@@ -24,6 +25,7 @@ _AT_MOST = 30.0
 # A deaf WebUI that computes (a huge model, a long compilation) gets this many times the patience of an idle one.
 _BUSY_FACTOR = 5
 _BUSY_SHARE = 0.05
+_MOVED = 1 << 20
 
 
 class Pulse:
@@ -50,8 +52,12 @@ class Pulse:
         self._no_api = False
         self._job: tuple[Any, ...] = ()
         self._job_since = now
-        self._job_cpu = 0.0
+        self._job_usage = Usage(0, 0.0, 0)
         self._worked_cpu = (0.0, 0)
+
+    def hear(self, now: float) -> None:
+        """Learn that the WebUI has just written something of its own: whatever its job is, it does not stand still."""
+        self._job_since = now
 
     def hurry(self) -> None:
         """Ask at the next wake-up."""
@@ -93,7 +99,7 @@ class Pulse:
         usage = add_usage(tree.members())
         cpu, moved = self._worked_cpu
         self._worked_cpu = (usage.cpu_seconds, usage.moved_bytes)
-        return usage.cpu_seconds > cpu + 1.0 or usage.moved_bytes > moved + (1 << 20)
+        return usage.cpu_seconds > cpu + 1.0 or usage.moved_bytes > moved + _MOVED
 
     def _answered(self, ping: Ping, now: float, status: Status, tree: Tree) -> list[Event]:
         self._waker.forget(ping.descriptor)
@@ -144,14 +150,20 @@ class Pulse:
             return [Idle()] if job == () or ping.answer == 404 else []
         if job is None:
             return []
-        if job != self._job or job == ():
-            self._job, self._job_since, self._job_cpu = job, now, add_usage(tree.members()).cpu_seconds
-            return []
         still = now - self._job_since
-        idle = (add_usage(tree.members()).cpu_seconds - self._job_cpu) / max(still, 0.001) < _BUSY_SHARE
-        if still >= self._spec.policy.hang_timeout and idle:
+        is_late = still >= self._spec.policy.hang_timeout
+        if job != self._job or job == () or (is_late and self._has_worked(tree, still)):
+            self._job, self._job_since, self._job_usage = job, now, add_usage(tree.members())
+            return []
+        if is_late:
             return [Hung(Cause("hung", evidence=f"job {job[0]!r} stood still at step {job[1]} for {still:.0f} s"))]
         return []
+
+    def _has_worked(self, tree: Tree, seconds: float) -> bool:
+        """Whether the tree computed since its job moved on, or moved data (a model that a job downloads)."""
+        usage, before = add_usage(tree.members()), self._job_usage
+        computed = (usage.cpu_seconds - before.cpu_seconds) / max(seconds, 0.001)
+        return computed >= _BUSY_SHARE or usage.moved_bytes > before.moved_bytes + _MOVED
 
     def _schedule(self, now: float, status: Status) -> None:
         pause = _DRAIN_EVERY if status.draining is not None else self.interval()

@@ -173,6 +173,8 @@ class Supervisor:
             self._helpers.add(self.log.rotator)
         if not heard:
             return
+        if self.log.spoke:
+            self._pulse.hear(now)
         after = self.log.progress
         if self.status.state is State.STARTING:
             self._relaunches += names.count("launching")

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-from sdlauncher.core.readiness import Patterns, Progress, Watcher
+from sdlauncher.core.readiness import Patterns, Progress, Watcher, is_speech
 from sdlauncher.machine import process
 from sdlauncher.supervise.logs import LogReader, open_log
 
@@ -26,6 +26,7 @@ class LogWatch:
         self.first = 0
         self.copy: Copy | None = None
         self.rotator: int | None = None
+        self.spoke = False
         self._size = size
         self._keep = keep
         self._watcher = Watcher(patterns)
@@ -73,7 +74,11 @@ class LogWatch:
         self.copy = Copy(descriptor, self._waker)
 
     def look(self, now: float, *, serving: bool, all_of_it: bool = False) -> tuple[bool, list[str]]:
-        """Read what is new; return whether there was any, and the names of the lines that tell something."""
+        """Read what is new; return whether there was any, and the names of the lines that tell something.
+
+        `spoke` then tells whether any of it was more than an echo of requests.
+        """
+        self.spoke = False
         if self.copy is not None:
             self.copy.flush()
         if self.rotator is not None or (serving and not all_of_it and now < self._looked + LAZY and not self._behind):
@@ -87,6 +92,7 @@ class LogWatch:
         while self._reader.is_behind() and (all_of_it or pieces < _PIECES):
             text = self._reader.read()
             pieces, heard = pieces + 1, True
+            self.spoke = self.spoke or is_speech(text)
             if self.copy is not None:
                 self.copy.add(text)
             names += self._watcher.feed(text)

@@ -143,3 +143,20 @@ def test_a_hook_that_never_ends_delays_nothing(instance: Instance) -> None:
     instance.start("exit=1,after=0.3", on_event="sleep 2")
     instance.wait_for_state("running", restarts=1)
     assert instance.stop().state == "stopped"
+
+
+def test_a_job_that_waits_for_the_network_and_says_so_is_not_hung(instance: Instance) -> None:
+    (instance.checkout / "job").write_text("0")
+    pid = instance.start("retry=0.2", hang_timeout=0.8).pid
+    time.sleep(2.5)
+    assert (instance.status().pid, instance.status().restarts) == (pid, 0)
+
+
+def test_a_record_of_our_own_looks_is_no_sign_of_life(instance: Instance) -> None:
+    (instance.checkout / "job").write_text("7")
+    instance.start("access-log", hang_timeout=0.8)
+    status = instance.wait_for_state("starting", restarts=1)
+    (instance.checkout / "job").unlink()
+    assert status.last_exit is not None
+    assert "step 7" in status.last_exit["evidence"]
+    instance.wait_for_state("running")

@@ -2,9 +2,9 @@
 
 Words of FAKE, separated by commas: before=S (seconds before the start is over), exit=N and signal=N (at ready, or at
 `at=launch`), after=S (seconds of serving before that), never, ignore-term, daemon, flood=MB, garbage, close-stdout,
-deaf=S (S seconds after its first answer it gives no more), grow=MB, no-port, loop (leaves a
-restart file at every start). A file `again` asks for a restart from inside.
-A file `job` says that a job runs, at the step that it holds.
+deaf=S (S seconds after its first answer it gives no more), grow=MB, no-port, loop (leaves a restart file at every start),
+retry=S (says every S seconds that it tries again), access-log.
+A file `again` asks for a restart from inside. A file `job` says that a job runs, at the step that it holds.
 """
 
 # Imports next to nothing, so that it starts in 20 ms; hence no pathlib.
@@ -33,6 +33,8 @@ def end():
 
 def answer(client):
     path = client.recv(4096).split(b" ")[1]
+    if "access-log" in WORDS:
+        os.write(1, b'INFO:     127.0.0.1:38492 - "GET %s HTTP/1.1" 200 OK\n' % path)
     answers.append(time.monotonic())
     if "deaf" in WORDS and answers[-1] - answers[0] > float(WORDS["deaf"]):
         waiting.append(client)
@@ -101,13 +103,16 @@ if "flood" in WORDS:
     say("flood is over")
 if "grow" in WORDS:
     ballast = bytearray(os.urandom(1024) * 1024 * int(WORDS["grow"]))
-began = time.monotonic()
+began = said = time.monotonic()
 server.settimeout(0.05)
 while True:
     try:
         answer(server.accept()[0])
     except TimeoutError:
         pass
+    if "retry" in WORDS and time.monotonic() - said > float(WORDS["retry"]):
+        said = time.monotonic()
+        say("Retrying in 1s [Retry 1/5].")
     if os.path.exists("again"):
         os.unlink("again")
         os.makedirs("tmp", exist_ok=True)
