@@ -176,7 +176,9 @@ def _choose_torch_source(site: Site, version: str, channel: str) -> tuple[str, s
         if source == FROM_PACKAGES:
             if same_build(version, channel, SYSTEM):
                 if answers:
-                    site.say("install-torch-packages", version=version, channel=channel, evidence="; ".join(answers))
+                    # The index's wheels for Linux bring CUDA along; on other systems it is theirs that know none.
+                    name = "install-torch-packages" + ("-cpu" if (channel, SYSTEM) == ("cpu", "linux") else "")
+                    site.say(name, version=version, channel=channel, evidence="; ".join(answers))
                 return site.mirrors.packages[0], ""
             answers.append(f"the package index has no torch {version} for {channel}")
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.files import hold
 from sdlauncher.machine.paths import Paths
 from sdlauncher.machine.settings import checkout_of, read_config, remember
+from sdlauncher.messages import choose_language
 from sdlauncher.setup.checkout import identify, is_mini_laid_out, lay_out_mini, name_contents, require_mini
 from sdlauncher.setup.environment import environment_steps, is_foreign
 from sdlauncher.setup.packages import SYSTEM
@@ -193,14 +195,15 @@ def _prepare(site: Site, *, checkout_needed: bool, packages: bool) -> None:
     refuse(found)
     for verdict in found:
         if verdict.level is Level.WARNING:
-            text = SdLauncherError(verdict.code, **verdict.facts).describe()
+            text = SdLauncherError(verdict.code, **verdict.facts).describe(choose_language(os.environ))
             site.say("install-warning", text=f"{text.sentence} ({text.hint})")
     _tell_cures(site, site.cures)
 
 
 def _tell_cures(site: Site, cures: Cures) -> None:
     for name in cures.applied:
-        site.say("install-advisory", id=name, text=describe_advisories()[name]["en"])
+        text = describe_advisories()[name][choose_language(os.environ)]
+        site.say("install-advisory", id=name, text=text)
 
 
 def _is_ours_alone(directory: Path) -> bool:

@@ -19,6 +19,7 @@ from sdlauncher.core.verdict import Level, Verdict
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.command import find
 from sdlauncher.machine.git import git, last_words
+from sdlauncher.messages import choose_language
 from sdlauncher.setup.site import Site
 from sdlauncher.setup.sources import sources_of
 
@@ -45,7 +46,7 @@ def refuse(found: tuple[Verdict, ...]) -> None:
     if len(errors) == 1:
         raise errors[0]
     if errors:
-        texts = [error.describe() for error in errors]
+        texts = [error.describe(choose_language(os.environ)) for error in errors]
         evidence = "; ".join(text.sentence for text in texts)
         remedy = "; ".join(dict.fromkeys(text.hint for text in texts))
         raise SdLauncherError("SDL-PREFLIGHT", count=len(errors), evidence=evidence, remedy=remedy)

@@ -58,6 +58,12 @@ def test_the_cures_are_told(cli: Cli, world: World) -> None:
     assert "pkg_resources" in ran.err
 
 
+def test_the_cures_are_told_in_the_language_of_the_user(cli: Cli, world: World) -> None:
+    ran = cli(*INSTALL, env={"SDLAUNCHER_LANG": "zh"})
+    assert "CLIP 的 setup.py" in ran.err
+    assert "CLIP's" not in ran.err
+
+
 def test_an_advisory_can_be_switched_off(cli: Cli, world: World) -> None:
     text = (cli.home / "config" / "config.toml").read_text()
     (cli.home / "config" / "config.toml").write_text('advisories_off = ["clip-build"]\n' + text)
