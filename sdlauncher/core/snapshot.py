@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
+
+# These belong to the user although the WebUI's repository brings them: no change of version may touch them, and what
+# differs in them is no change of the program.
+USERS_OWN: Final = ("webui-user.sh", "webui-user.bat", "webui-macos-env.sh", "styles.csv")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from sdlauncher.core.snapshot import USERS_OWN
 from sdlauncher.core.verdict import Level, Verdict
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.git import list_changes, read_head
@@ -18,7 +19,7 @@ __all__ = ["Adopted", "adopt", "identify", "inspect"]
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """What was found in a checkout. None: it does not tell (no .git, no venv); `changed` are tracked files."""
+    """What was found in a checkout. None: it does not tell (no .git, no venv); `changed` are files of the program."""
 
     webui: str
     directory: Path
@@ -55,7 +56,7 @@ def inspect(directory: Path) -> Adopted:
     # A checkout inside somebody's other repository (mini inside a home that is one) has no .git of its own.
     if head is not None:
         try:
-            changed = list_changes(directory)
+            changed = tuple(name for name in list_changes(directory) if name not in USERS_OWN)
         except SdLauncherError as error:
             notes.append(Verdict(error.code, Level.WARNING, error.facts))
     elif marks.webui != "mini":

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from sdlauncher.core.snapshot import Change, Snapshot, Standing, compare
+from sdlauncher.core.snapshot import USERS_OWN, Change, Snapshot, Standing, compare
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.files import read_json, write_json
 from sdlauncher.machine.git import git, last_words, read_head
@@ -18,8 +18,6 @@ from sdlauncher.setup.site import Site
 
 # In each repository this keeps the snapshot's commit from git's own tidying up.
 _KEPT: Final = "refs/sdlauncher"
-# These belong to the user although the WebUI's repository brings them: no change of version may touch them.
-USERS_OWN: Final = ("webui-user.sh", "webui-user.bat", "webui-macos-env.sh", "styles.csv")
 
 
 def read_state(site: Site, reason: str, *, speed: float | None = None) -> Snapshot:

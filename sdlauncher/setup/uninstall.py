@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sdlauncher.core.snapshot import USERS_OWN
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.git import git, git_folder
 from sdlauncher.setup.checkout import identify
-from sdlauncher.setup.snapshots import USERS_OWN
 
 _MINI: Final = ("launch.py", "webui.sh", "webui.bat", "interpreter.txt")
 _FOLDERS: Final = ("venv", ".git", "repositories", "tmp", "__pycache__")

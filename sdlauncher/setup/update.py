@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sdlauncher.core.snapshot import Change, Snapshot, compare
+from sdlauncher.core.snapshot import USERS_OWN, Change, Snapshot, compare
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.git import fetch_commit, git, list_changes, read_head
 from sdlauncher.setup.environment import environment_steps, is_foreign
 from sdlauncher.setup.install import alone
 from sdlauncher.setup.site import Site
-from sdlauncher.setup.snapshots import USERS_OWN, go_to, read_state, restore, stash, take_snapshot, unstash
+from sdlauncher.setup.snapshots import go_to, read_state, restore, stash, take_snapshot, unstash
 from sdlauncher.setup.sources import repositories_step, resolve_ref, sources_of
 from sdlauncher.setup.steps import perform
 

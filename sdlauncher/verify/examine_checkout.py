@@ -12,6 +12,7 @@ from typing import Final
 
 from sdlauncher import catalog
 from sdlauncher.core.exposure import find_exposure, judge_exposure
+from sdlauncher.core.snapshot import USERS_OWN
 from sdlauncher.core.verdict import Level
 from sdlauncher.core.weights import GLANCE, LONGEST_HEADER, NoWeights, header_length, judge_weights
 from sdlauncher.machine import git
@@ -34,7 +35,7 @@ def check_checkout(patient: Patient) -> Iterator[Finding]:
     if head is None:
         yield finding("checkout", "SDL-DOCTOR-CHECKOUT-PLAIN", Level.INFO, path=checkout)
         return
-    changed = git.list_changes(checkout)
+    changed = [name for name in git.list_changes(checkout) if name not in USERS_OWN]
     facts = {"path": checkout, "commit": head.commit[:10]}
     if changed:
         named = ", ".join(changed[:4]) + (" …" if len(changed) > 4 else "")

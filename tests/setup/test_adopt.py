@@ -25,6 +25,7 @@ def test_adopting_says_what_it_found_and_changes_nothing(cli: Cli, tmp_path: Pat
     checkout = tmp_path / "my webui ü"
     head = commit(checkout, FILES["a1111"])
     (checkout / "webui.py").write_text("import modules  # mine\n")
+    (checkout / "webui-user.sh").write_text("# the user's own by design\n")
     (checkout / "notes.txt").write_text("mine")
     (checkout / "extensions" / "controlnet").mkdir(parents=True)
     before = git(checkout, "status", "--porcelain")

@@ -33,8 +33,9 @@ def checkout(tmp_path: Path) -> Path:
     (folder / "models" / "Stable-diffusion").mkdir(parents=True)
     (folder / "webui.sh").write_text("#!/bin/bash\n")
     (folder / "launch.py").write_text("print()\n")
+    (folder / "webui-user.sh").write_text("#!/bin/bash\n")
     git(folder, "init", "-q")
-    git(folder, "add", "webui.sh", "launch.py")
+    git(folder, "add", "webui.sh", "launch.py", "webui-user.sh")
     git(folder, "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x")
     header = json.dumps({"model.diffusion_model.x": {"dtype": "F16", "shape": [2], "data_offsets": [0, 4]}}).encode()
     model(folder, "good.safetensors", struct.pack("<Q", len(header)) + header + b"\0" * 4)
@@ -110,7 +111,9 @@ def test_a_password_in_the_script_local_changes_and_proxies_are_seen(look: Exami
     (checkout / "launch.py").write_text("print(1)\n")
     found = look(env={"https_proxy": "http://proxy:3128", "no_proxy": "", "NO_PROXY": ""})
     assert found["SDL-DOCTOR-SECRET"]["level"] == "error"
-    assert "launch.py" in found["SDL-DOCTOR-CHANGED"]["detail"]
+    detail = found["SDL-DOCTOR-CHANGED"]["detail"]
+    assert "launch.py" in detail
+    assert "webui-user.sh" not in detail, "the user's own file, which configuring changes"
     assert found["SDL-DOCTOR-PROXY-LOOPBACK"]["level"] == "warning"
     (checkout / "webui-user.sh").write_text("# --api-auth u:p\n")
     found = look(env={"https_proxy": "http://proxy:3128", "no_proxy": "localhost,127.0.0.1"})
