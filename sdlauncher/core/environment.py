@@ -13,6 +13,8 @@ from sdlauncher.core.rules import Situation, choose_tier
 from sdlauncher.core.settings import Settings
 from sdlauncher.core.wishes import Yours, group_words, name_of
 
+# Where a setting comes from that nobody made: the environment in the checkout has a Python of its own.
+OWN_ENVIRONMENT: Final = "the checkout's own environment"
 _LOCAL: Final = ("localhost", "127.0.0.1", "::1")
 _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _XFORMERS: Final = ("--xformers", "--use-xformers")
@@ -103,7 +105,8 @@ def _choose_proxy(inherited: Mapping[str, str]) -> list[EnvVar]:
 def _choose_python(host: Host, settings: Settings, tables: Tables) -> list[EnvVar]:
     if settings.python is None:
         return []
-    reason = Reason(YOURS_IN_SETTINGS, {"place": settings.places.get("python", "config.toml")})
+    place = settings.places.get("python", "config.toml")
+    reason = Reason("SDL-WHY-PYTHON-VENV") if place == OWN_ENVIRONMENT else Reason(YOURS_IN_SETTINGS, {"place": place})
     if host.system != "windows":
         return [EnvVar(tables.dialect.python_variable, settings.python, reason)]
     # webui.bat runs %PYTHON% as it stands, so a path with spaces must bring its own quotes.

@@ -10,6 +10,7 @@ from typing import Final
 
 from sdlauncher.catalog import load_webui
 from sdlauncher.catalog.planning import load_tables
+from sdlauncher.core.environment import OWN_ENVIRONMENT
 from sdlauncher.core.hardware import Hardware
 from sdlauncher.core.launch import Flag, LaunchPlan, Reason
 from sdlauncher.core.plan import make_plan
@@ -69,7 +70,7 @@ def _name_python(settings: Settings, checkout: Path, yours: Yours) -> Settings:
     theirs = {"python_cmd", "PYTHON"}.intersection((*yours.env, *yours.opaque))
     if settings.python is not None or theirs or not python.exists():
         return settings
-    return replace(settings, python=str(python), places={**settings.places, "python": str(checkout / "venv")})
+    return replace(settings, python=str(python), places={**settings.places, "python": OWN_ENVIRONMENT})
 
 
 def _fit_to_checkout(plan: LaunchPlan, checkout: Path, *, force: bool) -> LaunchPlan:

@@ -323,3 +323,13 @@ def test_the_real_detection_feeds_the_plan(cli: Cli, nvidia: Callable[[], Nvidia
     assert {"CUDA_VISIBLE_DEVICES": "GPU-best"}.items() <= {
         item["name"]: item["value"] for item in done.data["env"]
     }.items()
+
+
+def test_the_environment_s_own_python_is_not_called_the_user_s_wish(told: InProcess, checkout: Path) -> None:
+    python = checkout / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    python.parent.mkdir(parents=True)
+    python.touch()
+    planned = {one["name"]: one for one in told("plan", "--dir", checkout, "--json").data["env"]}
+    chosen = planned["PYTHON" if os.name == "nt" else "python_cmd"]
+    assert chosen["value"] == str(python)
+    assert "yours" not in chosen["reason"] and "own Python" in chosen["reason"]
