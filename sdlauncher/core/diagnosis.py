@@ -16,12 +16,12 @@ _RUN: Final = re.compile(
 )
 _RUN_SHAPE: Final = re.compile(rb"Launching |Python 0\.")
 _STARTED: Final = re.compile(r"Startup time: \d")
-_LOADED: Final = re.compile(r"Model loaded in \d")
+_LOADED: Final = re.compile(r"(Model|Weights) loaded in \d")
 _TRACEBACK: Final = re.compile(r"^Traceback \(most recent call last\):")
 _TRACEBACK_SHAPE: Final = b"Traceback (most recent"
 _MARK_NEEDLES: Final = (
     b"Launching launch.py", b"Launching Web UI", b"Launching API server", b"Python 3.", b"Startup time: ",
-    b"Model loaded in ", _TRACEBACK_SHAPE,
+    b"Model loaded in ", b"Weights loaded in ", _TRACEBACK_SHAPE,
 )  # fmt: skip
 _FRAME: Final = b'  File "'
 _SOURCE: Final = re.compile(r"^\s*raise ")
@@ -124,6 +124,12 @@ class _Run:
     started: bool = False
     loaded_line: int = 0
     exception: Finding | None = None
+
+    def note_load(self, line: int) -> None:
+        """Note that a model was loaded: what kept one from it is past, and a second time is a fault of its own."""
+        self.loaded_line = line
+        for key in [key for key, finding in self.after.items() if finding.signature.overcome == "model"]:
+            self.before.setdefault(key, self.after.pop(key))
 
     def findings(self) -> dict[str, Finding]:
         """Judge the run as a whole: what it overcame is a warning, and a reason is as severe as its consequence."""
@@ -306,7 +312,7 @@ class LogReader:
         elif _STARTED.search(text):
             run.started = True
         elif _LOADED.search(text):
-            run.loaded_line = number
+            run.note_load(number)
         elif _TRACEBACK.match(text):
             self._in_traceback = run.exception is None
 

@@ -109,6 +109,8 @@ def test_a_model_that_was_loaded_in_the_end_makes_the_failure_before_it_a_warnin
     assert severities(BEGIN, CORRUPT, STARTED)["safetensors_header"] == "error"
     assert severities(BEGIN, CORRUPT, STARTED, LOADED)["safetensors_header"] == "warning"
     assert severities(BEGIN, STARTED, LOADED, CORRUPT)["safetensors_header"] == "error"
+    assert severities(BEGIN, STARTED, CORRUPT, LOADED)["safetensors_header"] == "warning"
+    assert severities(BEGIN, STARTED, CORRUPT, LOADED, CORRUPT)["safetensors_header"] == "error"
 
 
 def test_marks_are_seen_behind_a_line_without_an_end() -> None:

@@ -47,6 +47,14 @@ def test_a_start_with_a_ui() -> None:
     ]
 
 
+def test_another_checkpoint_in_the_same_model_is_loaded_too() -> None:
+    text = START + "Reusing loaded model tiny-a.safetensors to load tiny-b.safetensors\n"
+    text += "Loading weights [9be1] from /models/tiny-b.safetensors\n"
+    text += "Applying attention optimization: InvokeAI... done.\n"
+    assert _stages(text)[-1] == ("started", "loading")
+    assert _stages(text + "Weights loaded in 0.4s (apply weights to model: 0.3s).\n")[-1] == ("started", "loaded")
+
+
 def test_without_a_ui_the_port_opens_after_the_start() -> None:
     text = "Launching API server with arguments: --nowebui\nStartup time: 15.3s (a: 1s).\n"
     text += "INFO:     Uvicorn running on http://0.0.0.0:7861 (Press CTRL+C to quit)\n"
