@@ -26,6 +26,8 @@ _CAUSES: Final = (
     ("'NoneType' object has no attribute", "SDL-SMOKE-MODEL-FAILED"),
 )
 
+_LONGEST: Final = 240
+
 
 def explain_reply(reply: Reply, path: str) -> SdLauncherError:
     """Name the error of an answer that is not 200.
@@ -52,6 +54,12 @@ def explain_reply(reply: Reply, path: str) -> SdLauncherError:
 
 
 def _words(reply: Reply) -> str:
+    """Return what an answer says, on one line."""
+    words = " ".join(_read_words(reply).split())
+    return words if len(words) <= _LONGEST else f"{words[:_LONGEST].rsplit(' ', 1)[0]} …"
+
+
+def _read_words(reply: Reply) -> str:
     try:
         body: Any = reply.read_json()
     except SdLauncherError:
@@ -65,6 +73,6 @@ def _words(reply: Reply) -> str:
             for item in detail
             if isinstance(item, dict)
         ]
-        return "; ".join(parts)[:300]
+        return "; ".join(parts)
     words = [str(body.get(key)) for key in ("error", "detail", "errors") if body.get(key)]
-    return ": ".join(words)[:300] or reply.excerpt(200)
+    return ": ".join(words) or reply.excerpt(200)

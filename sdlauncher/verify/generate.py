@@ -44,6 +44,13 @@ class Generation:
     seconds: float
 
 
+def find_new_models(client: Client) -> None:
+    """Have a WebUI that knows of no model look again: it reads its folders when it starts, and when it is told to."""
+    if ask(client, "/sdapi/v1/sd-models").json == []:
+        with contextlib.suppress(SdLauncherError):
+            client.call("POST", "/sdapi/v1/refresh-checkpoints", seconds=30, body={})
+
+
 def generate(
     client: Client,
     path: str,

@@ -20,10 +20,13 @@ __all__ = ["Health", "Layer", "Target", "ask", "check_health"]
 CONNECT_SECONDS: Final = 3.0
 CALL_SECONDS: Final = 10.0
 POLL_SECONDS: Final = 0.25
+_SLOWEST_POLL: Final = 2.0
 # A WebUI that opens its port answers HTTP safely only when its API is mounted: 0.2 to 0.6 s later, measured. Whoever
 # cannot read its log waits a multiple of that.
 SETTLE_SECONDS: Final = 2.0
 _FINAL: Final = ("SDL-AUTH-MISSING", "SDL-AUTH-WRONG", "SDL-HTTP-TLS", "SDL-HTTP-REDIRECT")
+# How a picture fails where the model never loaded, by a WebUI that does not say so.
+_VAGUE: Final = ("SDL-SMOKE-FAILED", "SDL-SMOKE-MODEL-FAILED")
 _FINAL_OWN: Final = (*_FINAL, "SDL-NOT-RUNNING", "SDL-GAVE-UP", "SDL-API-OFF", "SDL-PORT-STRANGER")
 
 
@@ -35,7 +38,8 @@ def check_health(target: Target, *, wait: float = 0, patience: float = CALL_SECO
     An instance of ours gets no HTTP request before its log says that the start is over. What cannot become healthy
     by waiting (not running, gave up, wrong password) ends the wait at once.
     """
-    deadline = time.monotonic() + wait
+    began = time.monotonic()
+    deadline = began + wait
     was_closed = False
     while True:
         health = (
@@ -49,7 +53,8 @@ def check_health(target: Target, *, wait: float = 0, patience: float = CALL_SECO
         left = deadline - time.monotonic()
         if left <= 0:
             return health
-        time.sleep(min(POLL_SECONDS, left))
+        # Whoever has waited for long does not mind a second; a hundred requests a minute slow down what is awaited.
+        time.sleep(min(left, max(POLL_SECONDS, (time.monotonic() - began) / 20), _SLOWEST_POLL))
 
 
 def _may_change(verdict: str, *, own: bool) -> bool:
@@ -70,6 +75,36 @@ def _check_address(target: Target, patience: float, *, settle: bool) -> Health:
     if settle and can_connect(endpoint.host, endpoint.port, seconds=CONNECT_SECONDS) is not None:
         time.sleep(SETTLE_SECONDS)
     return _check_endpoint(target, endpoint, patience, [Layer("process", None, "SDL-PROCESS-FOREIGN")], None)
+
+
+def await_model(target: Target, *, seconds: float) -> None:
+    """Wait while an instance of ours loads its model; raise the verdict on the model if that fails.
+
+    A WebUI asked for a picture meanwhile would try to load once more, which can take as long again.
+    """
+    deadline, waited = time.monotonic() + seconds, False
+    while target.files is not None and read_instance(target).status.model == "loading" and time.monotonic() < deadline:
+        waited = True
+        time.sleep(POLL_SECONDS)
+    if waited and (fault := _model_fault(target)) is not None:
+        raise fault
+
+
+def name_cause(target: Target, error: SdLauncherError) -> SdLauncherError:
+    """Return why no picture came: what the log of an instance of ours says of its model, if the answer tells less."""
+    return (_model_fault(target) if error.code in _VAGUE else None) or error
+
+
+def _model_fault(target: Target) -> SdLauncherError | None:
+    if target.files is None:
+        return None
+    instance = read_instance(target)
+    log = read_model_log(instance, target.files)
+    if log.state != "failed":
+        return None
+    models = ask(Client(instance.endpoint), "/sdapi/v1/sd-models")
+    layer = judge.judge_loaded(log, Answer(path=""), made_picture=False, listed=judge.only_model(models))
+    return SdLauncherError(layer.code, **layer.facts)
 
 
 def _check_endpoint(

@@ -25,6 +25,7 @@ from sdlauncher.supervise.status import Status, read_status
 from sdlauncher.verify.target import Target, parse_url
 
 _LOG_TAIL: Final = 8 * 1024**2
+_LONGEST: Final = 200
 _PICTURE: Final = "picture.json"
 
 
@@ -117,7 +118,7 @@ def read_model_log(instance: Instance, files: InstancePaths) -> ModelLog:
     reader = LogReader(load_signatures())
     reader.feed(text[: mark.start()].encode())
     found = first_decisive(reader.finish())
-    return ModelLog(state, line) if found is None else ModelLog(state, found.text[:200], found.id)
+    return ModelLog(state, line) if found is None else ModelLog(state, _shorten(found.text), found.id)
 
 
 def last_picture(files: InstancePaths, pid: int | None) -> LastPicture | None:
@@ -132,6 +133,10 @@ def keep_picture(files: InstancePaths, verdict: str) -> None:
     """Keep that the process that runs now has just made a picture, and how it was judged."""
     status = read_status(files, adopt=False)
     write_json(files.root / _PICTURE, {"at": time.time(), "pid": status.pid, "verdict": verdict})
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST].rsplit(' ', 1)[0]} …"
 
 
 def _read_tail(path: Path) -> str:

@@ -14,8 +14,8 @@ from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.files import write_bytes
 from sdlauncher.machine.webui import Client
 from sdlauncher.verify import pixels
-from sdlauncher.verify.generate import IMG2IMG, TXT2IMG, Generation, OnProgress, Progress, generate
-from sdlauncher.verify.health import ask
+from sdlauncher.verify.generate import IMG2IMG, TXT2IMG, Generation, OnProgress, Progress, find_new_models, generate
+from sdlauncher.verify.health import ask, await_model, name_cause
 from sdlauncher.verify.instance import keep_picture, open_client
 from sdlauncher.verify.target import Target
 
@@ -122,6 +122,8 @@ def run_smoke(
     made: Generation | None = None
     again: Generation | None = None
     try:
+        await_model(target, seconds=asked.seconds)
+        find_new_models(client)
         made = generate(
             client, TXT2IMG, _payload(asked), seconds=asked.seconds, stage="txt2img", on_progress=on_progress
         )
@@ -143,7 +145,8 @@ def run_smoke(
     except SdLauncherError as error:
         if error.code == "SDL-FILE-WRITE":
             raise
-        checks.append(Check("answer" if made is None else "further", False, error.code, error.facts))
+        cause = name_cause(target, error)
+        checks.append(Check("answer" if made is None else "further", False, cause.code, cause.facts))
     if made is None:
         return Smoke(tuple(checks))
     if target.files is not None:

@@ -84,3 +84,24 @@ def test_an_instance_that_was_stopped_is_not_running(cli: Cli, start: Start) -> 
     ran = cli("health", "--json")
     assert (ran.code, ran.data["verdict"]) == (3, "SDL-NOT-RUNNING")
     assert cli("smoke").code == 3
+
+
+def test_a_model_that_was_added_while_it_runs_is_found(cli: Cli, start: Start) -> None:
+    cli("install", "--webui", "mini")
+    folder = cli.home / "data" / "mini" / "models" / "Stable-diffusion"
+    models = list(folder.glob("*.safetensors"))
+    for model in models:
+        model.rename(cli.home / model.name)
+    assert start(command="start").code == 0
+    assert cli("smoke", "--json").data["verdict"] == "SDL-SMOKE-NO-MODEL"
+    for model in models:
+        assert cli("model", "add", cli.home / model.name, "--kind", "checkpoint").code == 0
+    assert cli("smoke", "--json").data["verdict"] == "ok"
+
+
+def test_a_model_that_fails_to_load_is_the_answer_of_smoke(cli: Cli, start: Start) -> None:
+    assert start("slow-load=3,load-fails").code == 0
+    assert cli("health", "--json").data["verdict"] == "SDL-MODEL-LOADING"
+    smoke = cli("smoke", "--json").data
+    assert smoke["verdict"].startswith("SDL-MODEL-"), "what the log says of the model, not a second try"
+    assert smoke["verdict"] == cli("health", "--json").data["verdict"]

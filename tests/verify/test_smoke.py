@@ -82,6 +82,17 @@ def test_each_fault_has_its_own_verdict(behaviour: Behaviour, verdict: str, tmp_
             assert sentence and hint
 
 
+def test_what_a_webui_answers_in_many_lines_is_told_on_one(tmp_path: Path) -> None:
+    words = (
+        "No checkpoints found. When searching for checkpoints, looked at:\n - file /w/model.ckpt\n"
+        + " - folder /w" * 99
+    )
+    with hostile_server(webui(txt2img=fault("FileNotFoundError", words))) as server:
+        failing = run_smoke(find_target(url=server.url), ASKED, tmp_path / "smoke.png").failing
+    assert failing is not None and failing.code == "SDL-SMOKE-NO-MODEL"
+    assert "\n" not in failing.detail and failing.detail.endswith(" …") and len(failing.detail) < 300
+
+
 def test_the_picture_is_kept_byte_for_byte_with_its_parameters(tmp_path: Path) -> None:
     sent = picture(text="an owl")
     with hostile_server(webui(txt2img=pictures(sent))) as server:
