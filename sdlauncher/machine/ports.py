@@ -18,7 +18,7 @@ class Owner:
     name: str
 
     def __str__(self) -> str:
-        return f"{self.name} (pid {self.pid})" if self.pid is not None else "another user's process"
+        return f"{self.name} (pid {self.pid})" if self.pid is not None else "a process that the system does not name"
 
 
 def is_free(host: str, port: int) -> bool:
