@@ -36,7 +36,9 @@ class Exposure(NamedTuple):
 def find_exposure(words: Sequence[str], *, listen: bool) -> Exposure:
     """Tell who can reach a WebUI started with `words`; `listen` is the user's wish beside them."""
     given = _values(words)
-    bind = given.get("--server-name") or ("0.0.0.0" if listen or "--listen" in given else "127.0.0.1")  # noqa: S104  it names what is found
+    # Without a UI the server listens on all addresses unless it is told otherwise, measured.
+    everywhere = listen or "--listen" in given or "--nowebui" in given
+    bind = given.get("--server-name") or ("0.0.0.0" if everywhere else "127.0.0.1")  # noqa: S104  it names what is found
     return Exposure(
         bind,
         is_open=bind not in LOOPBACK or any(flag in given for flag in _TUNNELS),

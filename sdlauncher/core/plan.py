@@ -259,6 +259,8 @@ def _choose_port(draft: _Draft, webui: WebUi) -> int:
 def _choose_network(draft: _Draft, port: int) -> Exposure:
     if draft.settings.listen and not draft.wants("--server-name"):
         draft.add("--listen", Reason("SDL-WHY-LISTEN", {"port": port}))
+    elif draft.wants("--nowebui") and not draft.wants("--server-name", "--listen"):
+        draft.add("--server-name 127.0.0.1", Reason("SDL-WHY-NOWEBUI-LOCAL"))
     return find_exposure(draft.words, listen=draft.settings.listen)
 
 

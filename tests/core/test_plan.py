@@ -265,6 +265,23 @@ def test_the_users_flags_take_the_place_of_ours() -> None:
     assert not {"--xformers", "--opt-sdp-attention", "--medvram-sdxl", "--api"} & set(flags)
     assert made.port == 7861
     assert flags[-3:] == ["--opt-sub-quad-attention", "--lowvram", "--nowebui"]
+    assert "--server-name 127.0.0.1" in flags
+
+
+@pytest.mark.parametrize(
+    ("flags", "listen", "bind"),
+    [
+        (("--nowebui",), False, "127.0.0.1"),
+        (("--nowebui",), True, "0.0.0.0"),
+        (("--nowebui", "--server-name 192.0.2.7"), False, "192.0.2.7"),
+    ],
+)
+def test_without_its_ui_it_serves_no_more_than_its_own_machine_unless_asked(
+    flags: tuple[str, ...], listen: bool, bind: str
+) -> None:
+    made = plan(machine(gpu(mib=8192)), Settings(flags=flags, listen=listen))
+    assert made.bind == bind
+    assert ("--server-name 127.0.0.1" in texts(made)) == (bind == "127.0.0.1")
 
 
 def test_unset_flags_stay_out_and_an_api_that_is_unset_is_warned_of() -> None:
