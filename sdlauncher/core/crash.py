@@ -75,6 +75,8 @@ _STATUSES = {
 }  # fmt: skip
 _ASKED = frozenset({"SIGTERM", "SIGINT", "SIGHUP", "CONTROL_C_EXIT"})
 _ERRORS = ("Error", "Exception", "error", "ERROR", "fatal", "FATAL", "Interrupt")
+# What git says of a checkout without tags, at every start.
+_BENIGN = ("fatal: No names found, cannot describe anything.", "fatal: No tags can describe the given commit.")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _LITTLE_DISK = 16 << 20
 
@@ -90,7 +92,8 @@ def find_cause(ending: Ending, lines: Sequence[str]) -> Cause:
         if told := _told_by_shell(line):
             # A progress bar without an end stands before it in the same line.
             head = line.index(": line ")
-            signal, evidence = told, line[max(line.rfind("]", 0, head), line.rfind(" ", 0, head)) + 1 :]
+            evidence = " ".join(line[max(line.rfind("]", 0, head), line.rfind(" ", 0, head)) + 1 :].split())
+            signal = told
             break
     sign, said = _find_sign(clean, started=ending.ready)
     if signal == "SIGKILL" and ending.oom_kills:
@@ -104,7 +107,7 @@ def find_cause(ending: Ending, lines: Sequence[str]) -> Cause:
         return Cause("disk-full", signal, "no_space", f"{ending.disk_free >> 20} MiB free")
     if signal is not None:
         return Cause("killed", signal, None, evidence)
-    last = next((line for line in reversed(clean) if any(word in line for word in _ERRORS)), "")
+    last = next((line for line in reversed(clean) if any(word in line for word in _ERRORS) and line not in _BENIGN), "")
     # A script that says 0 without a word of error was asked to end by somebody else: still nothing that we asked for.
     code = f"exit code {ending.code}" if ending.code else ""
     return Cause("exited", None, None, last[:300] or code or (clean[-1][:300] if clean else ""))

@@ -102,7 +102,12 @@ def test_the_evidence_is_the_line_that_decided() -> None:
 def test_what_bash_says_behind_an_unfinished_progress_bar_is_read() -> None:
     said = SHELL.format(what="Killed")
     cause = find_cause(Ending(code=0, ready=True), ["  1%|          | 1/150 [00:01<04:25,  1.78s/it]" + said])
-    assert (cause.signal, cause.evidence) == ("SIGKILL", said)
+    assert (cause.signal, cause.evidence) == ("SIGKILL", " ".join(said.split()))
+
+
+def test_what_git_says_of_a_checkout_without_tags_is_no_cause() -> None:
+    lines = ["Launching launch.py...", "fatal: No names found, cannot describe anything.", "Stopping server..."]
+    assert find_cause(Ending(code=0, ready=True), lines).evidence == "Stopping server..."
 
 
 def test_a_trouble_of_long_ago_is_no_cause_of_an_exit_today() -> None:
