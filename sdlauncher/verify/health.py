@@ -83,7 +83,10 @@ def await_model(target: Target, *, seconds: float) -> None:
     A WebUI asked for a picture meanwhile would try to load once more, which can take as long again.
     """
     deadline, waited = time.monotonic() + seconds, False
-    while target.files is not None and read_instance(target).status.model == "loading" and time.monotonic() < deadline:
+    while target.files is not None and time.monotonic() < deadline:
+        instance = read_instance(target)
+        if not instance.is_askable or instance.status.model != "loading":
+            break
         waited = True
         time.sleep(POLL_SECONDS)
     if waited and (fault := _model_fault(target)) is not None:
