@@ -2,8 +2,8 @@
 
 Words of FAKE, separated by commas: before=S (seconds before the start is over), exit=N and signal=N (at ready, or at
 `at=launch`), after=S (seconds of serving before that), never, ignore-term, daemon, flood=MB, garbage, close-stdout,
-deaf=S (S seconds after its first answer it gives no more), grow=MB, no-port, loop (leaves a restart file at every start),
-retry=S (says every S seconds that it tries again), access-log.
+deaf=S (S seconds after its first answer it gives no more), grow=MB, no-port, loop (leaves a restart file
+at every start), retry=S (says every S seconds that it tries again), access-log.
 A file `again` asks for a restart from inside. A file `job` says that a job runs, at the step that it holds.
 """
 
