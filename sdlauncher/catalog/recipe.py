@@ -58,6 +58,8 @@ def _recipe(webui: str, table: dict[str, Any], origin: Path) -> Recipe:
         disk_gib=table["disk_gib"],
         folders=tuple(table.get("folders", ())),
         libraries=tuple(table.get("libraries", ())),
+        packages=tuple(_repository(row) for row in table.get("package", ())),
+        extra=tuple(table.get("locked", {}).get("extra", ())),
         origin=str(origin),
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sdlauncher.cli.install import open_named_site
-from sdlauncher.cli.options import command, option
+from sdlauncher.cli.options import command, mirror_options, option
 from sdlauncher.cli.output import Report, language
 from sdlauncher.cli.table import render_table
 from sdlauncher.errors import SdLauncherError
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 @option("--to", "ref", metavar="REF", help="A tag, branch or commit (default: the newest of its branch).")
 @option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @option("--no-check", is_flag=True, help="Do not make pictures before and after.")
-def update_command(*, instance: str, ref: str | None, dry_run: bool, no_check: bool) -> Report:
+@mirror_options
+def update_command(*, instance: str, ref: str | None, dry_run: bool, no_check: bool, **sources: Any) -> Report:
     """Look, then update through the gate."""
     from sdlauncher.setup.update import Updated, look
 
-    site = open_named_site(instance)
+    site = open_named_site(instance, **sources)
     target = look(site, ref)
     if dry_run:
         done = Updated(target, None, ())

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sdlauncher import messages
-from sdlauncher.cli.options import command, dir_option, option, webui_option
+from sdlauncher.cli.options import command, dir_option, mirror_options, option, webui_option
 from sdlauncher.cli.output import Report, language, say
 
 if TYPE_CHECKING:
     from sdlauncher.core.hardware import Hardware
+    from sdlauncher.core.mirrors import Mirrors
     from sdlauncher.core.verdict import Verdict
+    from sdlauncher.machine.paths import Paths
     from sdlauncher.setup.adopt import Adopted
     from sdlauncher.setup.install import Installed
     from sdlauncher.setup.site import Site
@@ -23,18 +25,41 @@ if TYPE_CHECKING:
 @webui_option
 @dir_option
 @option("--ref", metavar="REF", help="Another tag, branch or commit than the tested release.")
+@option("--offline", is_flag=True, help="Open no network connection: take everything from caches and local copies.")
+@option("--bundle", metavar="FILE", type=click.Path(), help="Take everything from what `sdlauncher bundle` made.")
+@mirror_options
 @option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 def install_command(
-    *, instance: str, webui: str | None, directory: str | None, ref: str | None, dry_run: bool
+    *,
+    instance: str,
+    webui: str | None,
+    directory: str | None,
+    ref: str | None,
+    offline: bool,
+    bundle: str | None,
+    dry_run: bool,
+    **sources: Any,
 ) -> Report:
     """Install, and say how long each step took."""
     from sdlauncher.machine.paths import locate_paths
     from sdlauncher.machine.settings import read_settings
-    from sdlauncher.setup.install import install
+    from sdlauncher.setup.install import install, use_hub
 
     paths = locate_paths()
     settings = read_settings(paths, instance, {"webui": webui, "dir": directory})
-    done = install(paths, settings, _detect_hardware, ref=ref, dry_run=dry_run, say=say)
+    done = install(
+        paths,
+        settings,
+        _detect_hardware,
+        ref=ref,
+        dry_run=dry_run,
+        say=say,
+        offline=offline,
+        mirrors=read_sources(paths, **sources),
+        bundle=Path(bundle) if bundle else None,
+    )
+    if sources["hub"] and not dry_run:
+        use_hub(paths, settings, sources["hub"], say)
     return Report(_describe_installed(done), lambda: _render_installed(done))
 
 
@@ -49,8 +74,24 @@ def adopt_command(*, instance: str, directory: str) -> Report:
     return Report(_describe_adopted(found), lambda: _render_adopted(found))
 
 
-def open_named_site(instance: str) -> Site:
-    """Return the place where the instance's WebUI is installed.
+def read_sources(
+    paths: Paths,
+    *,
+    git_mirror: tuple[str, ...],
+    indexes: tuple[str, ...],
+    torch_index: tuple[str, ...],
+    hub: str | None,
+) -> Mirrors:
+    """Return the sources of config.toml, with those of the command line (`mirror_options`) before them."""
+    from sdlauncher.core.mirrors import choose_mirrors
+    from sdlauncher.setup.install import read_mirrors
+
+    models = (hub,) if hub else ()
+    return choose_mirrors(read_mirrors(paths), git=git_mirror, packages=indexes, torch=torch_index, models=models)
+
+
+def open_named_site(instance: str, **sources: Any) -> Site:
+    """Return the place where the instance's WebUI is installed; `sources` are those of `mirror_options`.
 
     Raises SDL-NOT-INSTALLED when none is, SDL-INSTALL-NO-RECIPE for one that is not installed by recipe.
     """
@@ -69,7 +110,8 @@ def open_named_site(instance: str) -> Site:
     found = identify(checkout)
     if found is None:
         raise SdLauncherError("SDL-NOT-INSTALLED", webui=load_webui(settings.webui_name).title, path=checkout)
-    return open_site(paths, replace(settings, webui=found), _detect_hardware, say=say)
+    mirrors = read_sources(paths, **sources) if sources else None
+    return open_site(paths, replace(settings, webui=found), _detect_hardware, say=say, mirrors=mirrors)
 
 
 def _detect_hardware() -> Hardware:

@@ -18,6 +18,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "configure": ("setup", "Write webui-user.sh and webui-user.bat."),
     "flags": ("setup", "Ask whether a WebUI would take some flags."),
     "install": ("install", "Install a WebUI, or go on where an interrupted installation stopped."),
+    "bundle": ("bundle", "Gather an installation into one file, for a machine without a network."),
     "update": ("change", "Go to a newer version, and back by itself if it makes no picture."),
     "rollback": ("change", "Put the installation back to a snapshot."),
     "snapshot": ("change", "Take and list snapshots of an installation."),

@@ -56,3 +56,19 @@ webui_option = option(
 )
 dir_option = option("--dir", "directory", metavar="DIR", type=click.Path(), help="The WebUI's checkout.")
 port_option = option("--port", type=click.IntRange(1, 65535), metavar="PORT", help="The port it serves on.")
+
+
+def mirror_options(function: Function) -> Function:
+    """Add the options that name other sources; they come before those of `[mirrors]` in config.toml."""
+    for add in (
+        option("--hub", metavar="URL", help="A mirror of huggingface.co, also for the WebUI itself."),
+        option(
+            "--torch-index", multiple=True, metavar="URL", help="Where the wheels of torch are, by channel below it."
+        ),
+        option(
+            "--index", "indexes", multiple=True, metavar="URL", help="A package index; can be given more than once."
+        ),
+        option("--git-mirror", multiple=True, metavar="URL=PLACE", help="Another place for URLs that begin so."),
+    ):
+        function = add(function)
+    return function

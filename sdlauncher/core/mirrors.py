@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from sdlauncher.core.settings import suggest
@@ -64,6 +64,36 @@ def parse_mirrors(place: str, table: object) -> Mirrors:
         models=_sources(place, table, "models", defaults.models),
         pythons=_sources(place, table, "pythons", defaults.pythons),
         chosen=tuple(table),
+    )
+
+
+def choose_mirrors(
+    mirrors: Mirrors,
+    *,
+    git: Iterable[str] = (),
+    packages: Iterable[str] = (),
+    torch: Iterable[str] = (),
+    models: Iterable[str] = (),
+) -> Mirrors:
+    """Put what the command line names before what config.toml does; a `git` text is `URL=URL or path`.
+
+    Raises SDL-MIRROR-FORM.
+    """
+    rewritten: dict[str, tuple[str, ...]] = {}
+    for text in git:
+        url, separator, target = text.rpartition("=")
+        if not separator or not url or not target:
+            raise SdLauncherError("SDL-MIRROR-FORM", text=text)
+        rewritten[url] = (*rewritten.get(url, ()), target)
+    others: dict[str, tuple[str, ...]] = {
+        key: tuple(values) for key, values in (("packages", packages), ("torch", torch), ("models", models)) if values
+    }
+    named = [*(["git"] if rewritten else []), *others]
+    return replace(
+        mirrors,
+        git={**mirrors.git, **rewritten},
+        chosen=tuple(dict.fromkeys((*mirrors.chosen, *named))),
+        **others,
     )
 
 

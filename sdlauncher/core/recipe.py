@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+_LINK: Final = re.compile(r"^160000 commit ([0-9a-f]{40})\t(.+)$", re.MULTILINE)
 _PIN: Final = re.compile(r"""environ\.get\(['"](\w+?)_(?:COMMIT_)?HASH['"], ['"]([0-9a-f]{40})['"]\)""")
 
 
@@ -31,7 +32,10 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A git repository at a pinned commit. `skip` are sparse-checkout patterns of what no WebUI ever reads."""
+    """A git repository at a pinned commit. `skip` are sparse-checkout patterns of what no WebUI ever reads.
+
+    The pin of a `submodule` is what the checkout's own tree says.
+    """
 
     folder: str
     url: str
@@ -40,13 +44,15 @@ class Repository:
     branch: str = ""
     tag: str = ""
     skip: tuple[str, ...] = ()
+    submodule: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How one release of a WebUI is installed: Pythons best first, `proof` the modules that must import.
 
-    `origin` is the folder that the recipe was read from; its locks lie beside it.
+    `packages` are Python packages that come from a repository at a commit rather than from the index; their `folder`
+    is the package's name. `origin` is the folder that the recipe was read from; its locks lie beside it.
     """
 
     webui: str
@@ -60,6 +66,8 @@ class Recipe:
     disk_gib: float
     folders: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
+    packages: tuple[Repository, ...] = ()
+    extra: tuple[str, ...] = ()
     origin: str = ""
 
 
@@ -78,13 +86,30 @@ def parse_lock(text: str) -> dict[str, str]:
     return pinned
 
 
-def follow_pins(recipe: Recipe, launch_utils: str) -> tuple[Repository, ...]:
-    """Return the recipe's repositories with the commits that the checkout's own modules/launch_utils.py asks for.
+def parse_hashes(text: str) -> dict[str, frozenset[str]]:
+    """Return the SHA-256 of the files that a lock allows, by normalised name of the package."""
+    found: dict[str, frozenset[str]] = {}
+    for block in re.split(r"\n(?=[^\s#])", text):
+        name, separator, rest = block.partition("==")
+        if separator:
+            found[name.strip().lower()] = frozenset(re.findall(r"--hash=sha256:([0-9a-f]{64})", rest))
+    return found
 
-    Another release than the recipe's may pin others; what its text does not tell stays as the recipe has it.
+
+def follow_pins(recipe: Recipe, launch_utils: str, tree: str = "") -> tuple[Repository, ...]:
+    """Return the recipe's repositories with the commits that the checkout itself asks for.
+
+    It asks in its modules/launch_utils.py and, for submodules, in its `tree` as `git ls-tree` prints it. Another
+    release than the recipe's may pin others; what neither tells stays as the recipe has it.
     """
     asked = dict(_PIN.findall(launch_utils))
+    links = {folder: commit for commit, folder in _LINK.findall(tree)}
     return tuple(
-        replace(repository, commit=asked.get(repository.variable, repository.commit))
+        replace(
+            repository,
+            commit=links.get(repository.folder, repository.commit)
+            if repository.submodule
+            else asked.get(repository.variable, repository.commit),
+        )
         for repository in recipe.repositories
     )

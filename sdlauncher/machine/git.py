@@ -185,12 +185,19 @@ def clear_leftovers(directory: Path) -> None:
 def _link_objects(source: Path, directory: Path) -> None:
     """Hard-link (else copy) a local repository's objects into ours, and keep its branches and tags."""
     origin = source / ".git" if (source / ".git").is_dir() else source
+    # A repository without history says where it was cut off; what ours has whole already stays whole.
+    cuts = (origin / "shallow").read_text(encoding="ascii").split() if (origin / "shallow").is_file() else []
+    cuts = [cut for cut in cuts if not has_commit(directory, cut)]
     for file in (origin / "objects").rglob("*"):
         if file.is_file() and file.parent.name != "info":
             target = directory / ".git" / "objects" / file.relative_to(origin / "objects")
             target.parent.mkdir(parents=True, exist_ok=True)
             if not target.exists():
                 _link(file, target)
+    if cuts:
+        known = directory / ".git" / "shallow"
+        old = known.read_text(encoding="ascii").split() if known.is_file() else []
+        write_bytes(known, "".join(f"{cut}\n" for cut in dict.fromkeys((*old, *cuts))).encode())
 
 
 def _link(file: Path, target: Path) -> None:

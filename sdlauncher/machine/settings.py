@@ -14,7 +14,19 @@ from sdlauncher.machine.files import read_json, write_json
 from sdlauncher.machine.paths import InstancePaths, Paths
 
 # What `--webui`, `--dir` and the like change for good; everything else belongs to one command or to config.toml.
-REMEMBERED: Final = ("webui", "dir", "port", "listen", "insecure", "model", "xformers", "gpu", "flags", "without")
+REMEMBERED: Final = (
+    "webui",
+    "dir",
+    "port",
+    "listen",
+    "insecure",
+    "model",
+    "xformers",
+    "gpu",
+    "env",
+    "flags",
+    "without",
+)
 
 
 def read_settings(paths: Paths, instance: str, spoken: Mapping[str, Any] | None = None) -> Settings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Final
@@ -43,3 +44,21 @@ def find_provided_python(version: str, environment: dict[str, str]) -> Interpret
         [uv_command(), "python", "find", "--no-python-downloads", "--no-project", version], timeout=60, env=environment
     )
     return ask_python(Path(done.stdout.strip())) if done.ok and done.stdout.strip() else None
+
+
+def find_download(version: str, system: str) -> tuple[str, str] | None:
+    """Return name and URL of the Python that uv would fetch for a system (`linux`, `windows`) on x86_64.
+
+    The list came with uv; nothing is asked of the network.
+    """
+    words = ["python", "list", version, "--only-downloads", "--all-platforms", "--output-format", "json"]
+    done = run([uv_command(), *words], timeout=60)
+    try:
+        rows = json.loads(done.stdout)
+    except ValueError:
+        return None
+    for row in rows:
+        fits = row.get("os") == system and row.get("arch") == "x86_64" and row.get("variant", "default") == "default"
+        if fits and row.get("implementation") == "cpython" and row.get("libc") in ("gnu", "none") and row.get("url"):
+            return str(row["key"]), str(row["url"])
+    return None

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import Any, Final
 
-from sdlauncher.core.mirrors import FROM_PACKAGES, same_build
 from sdlauncher.core.recipe import parse_lock
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.files import read_json, read_text, write_bytes, write_json
@@ -17,6 +15,7 @@ from sdlauncher.setup.packages import (
     SYSTEM,
     choose_lock,
     digest_of,
+    foreseen,
     held_back,
     install_words,
     last_words,
@@ -24,10 +23,10 @@ from sdlauncher.setup.packages import (
     step_failed,
     uv_settings,
 )
+from sdlauncher.setup.parts import has_parts, install_parts
 from sdlauncher.setup.site import Site
 from sdlauncher.setup.steps import Step
-
-_PROBE_SECONDS: Final = 6.0
+from sdlauncher.setup.torch_source import choose_torch_source, remember_torch_source, xformers_of
 
 # Runs in the WebUI's own environment: each module is imported, and torch computes on what it will compute on.
 _PROOF: Final = """
@@ -59,6 +58,7 @@ def environment_steps(site: Site) -> tuple[Step, ...]:
         Step("environment", lambda: _is_made(site), lambda: _make(site)),
         Step("torch", lambda: _has_torch(site), lambda: _install_torch(site)),
         Step("requirements", lambda: _has_requirements(site), lambda: _install_requirements(site)),
+        *([Step("parts", lambda: has_parts(site), lambda: install_parts(site))] if site.recipe.packages else []),
         Step("proof", lambda: _is_proved(site), lambda: _prove(site)),
     )
 
@@ -83,15 +83,26 @@ def _pip_files(site: Site) -> dict[Path, str]:
     """
     held = site.venv / "sdlauncher-constraints.txt"
     lines = [f"constraint = {held}", f"build-constraint = {held}"] if site.cures.constraints else []
-    first = [f"index-url = {site.mirrors.packages[0]}"] if "packages" in site.mirrors.chosen else []
+    index = _index_for_pip(site)
+    first = [f"index-url = {index}"] if index else []
     settings = "\n".join(["[global]", "no-input = true", *first, "[install]", *lines, "[wheel]", *lines, ""])
     constraints = "".join(f"{line}\n" for line in site.cures.constraints)
     return {site.venv / ("pip.ini" if SYSTEM == "windows" else "pip.conf"): settings, held: constraints}
 
 
+def _index_for_pip(site: Site) -> str | None:
+    """Return the index that was chosen now, or by an option of an earlier run; a bundle's does not stay."""
+    before = site.read_stamp().get("index")
+    if site.bundle is not None or "packages" not in site.mirrors.chosen or before in site.mirrors.packages:
+        return before
+    return site.mirrors.packages[0]
+
+
 def _make(site: Site) -> None:
     if not site.stamp.exists() or read_environment(site.venv) is None:
         _create(site)
+    if (index := _index_for_pip(site)) is not None:
+        site.add_to_stamp(index=index)
     for file, text in _pip_files(site).items():
         write_bytes(file, text.encode())
 
@@ -109,22 +120,35 @@ def _create(site: Site) -> None:
 def provide_python(site: Site) -> Interpreter:
     """Find a Python that the WebUI runs on, or have uv bring one. Raises SDL-PYTHON-MISSING, SDL-PYTHON-NAMED."""
     versions = site.recipe.pythons
-    found = find_python(versions, site.settings.python)
-    if found is not None:
+    if (found := find_interpreter(site)) is not None:
         return found
-    environment = {**uv_settings(site), "UV_PYTHON_INSTALL_DIR": str(site.paths.data / "python")}
-    for version in versions:
-        if (known := find_provided_python(version, environment)) is not None:
-            return known
+    environment = _with_our_pythons(site)
     answers = []
-    for source in site.mirrors.pythons:
+    for source in site.mirrors.pythons if not site.offline else ():
         words = [uv_command(), "python", "install", "--no-bin", "--mirror", source, versions[0]]
         done = site.follow(words, env=environment)
         provided = find_provided_python(versions[0], environment) if done.ok else None
         if provided is not None:
             return provided
         answers.append(f"{source}: {last_words(done.stdout)}")
-    raise SdLauncherError("SDL-PYTHON-MISSING", versions=" or ".join(versions), evidence="; ".join(answers))
+    evidence = "; ".join(answers) or "this installation may not use the network"
+    raise SdLauncherError("SDL-PYTHON-MISSING", versions=" or ".join(versions), evidence=evidence)
+
+
+def find_interpreter(site: Site) -> Interpreter | None:
+    """Find a Python that the WebUI runs on, on this machine alone. Raises SDL-PYTHON-NAMED.
+
+    A bundle's packages fit one version of Python only.
+    """
+    versions = (site.bundle.python,) if site.bundle is not None else site.recipe.pythons
+    if (found := find_python(versions, site.settings.python)) is not None:
+        return found
+    environment = _with_our_pythons(site)
+    return next((known for it in versions if (known := find_provided_python(it, environment)) is not None), None)
+
+
+def _with_our_pythons(site: Site) -> dict[str, str]:
+    return {**uv_settings(site), "UV_PYTHON_INSTALL_DIR": str(site.paths.data / "python")}
 
 
 def _has_torch(site: Site) -> bool:
@@ -140,56 +164,23 @@ def _install_torch(site: Site) -> None:
 
     plan = plan_for(site.hardware(), site.settings)
     torch = plan.torch
-    source, label = _choose_torch_source(site, torch.version.partition("+")[0], torch.channel)
-    words = [*install_words(site), *held_back(site)]
+    source, label = choose_torch_source(site, torch.version.partition("+")[0], torch.channel)
+    words = [*install_words(site), *held_back(site), *foreseen(site)]
     if label:
         words += ["--index", source, "--index-strategy", "unsafe-best-match"]
     versions = {"torch": torch.version, "torchvision": torch.torchvision}
     wanted = [f"{name}=={version.partition('+')[0]}{label}" for name, version in versions.items() if version]
     if torch.xformers:
-        wanted.append(_xformers(torch.xformers))
+        wanted.append(xformers_of(torch.xformers))
     done = site.follow([*words, *wanted], env=uv_settings(site))
     if not done.ok:
         raise step_failed(site, "torch", done.stdout)
+    remember_torch_source(site, torch.version.partition("+")[0], torch.channel, source, label)
     packages = read_packages(site)
     names = [name for name in ("torch", "torchvision", "xformers") if name in packages]
     site.add_to_stamp(
         torch={"channel": torch.channel, "source": source, "packages": {name: packages[name] for name in names}}
     )
-
-
-def _xformers(planned: str) -> str:
-    # Planned as a version or as pip's words, which can name an index as well.
-    word = shlex.split(planned)[0]
-    return word if word.startswith("xformers") else f"xformers=={word}"
-
-
-def _choose_torch_source(site: Site, version: str, channel: str) -> tuple[str, str]:
-    """Return an index for torch and the local version that its wheels carry there ("" in the package index).
-
-    Raises SDL-TORCH-UNREACHABLE with what each source answered.
-    """
-    from sdlauncher.machine.download import probe
-
-    answers: list[str] = []
-    for source in site.mirrors.torch:
-        if source == FROM_PACKAGES:
-            if same_build(version, channel, SYSTEM):
-                if answers:
-                    # The index's wheels for Linux bring CUDA along; on other systems it is theirs that know none.
-                    name = "install-torch-packages" + ("-cpu" if (channel, SYSTEM) == ("cpu", "linux") else "")
-                    site.say(name, version=version, channel=channel, evidence="; ".join(answers))
-                return site.mirrors.packages[0], ""
-            answers.append(f"the package index has no torch {version} for {channel}")
-            continue
-        index = f"{source.rstrip('/')}/{channel}"
-        if Path(source).is_dir() or site.offline:
-            return index, f"+{channel}"
-        evidence = probe(f"{index}/torch/", timeout=_PROBE_SECONDS)
-        if evidence is None:
-            return index, f"+{channel}"
-        answers.append(f"{index}: {evidence}")
-    raise SdLauncherError("SDL-TORCH-UNREACHABLE", version=version, channel=channel, evidence="; ".join(answers))
 
 
 def _has_requirements(site: Site) -> bool:
@@ -235,6 +226,7 @@ def _proof_digest(site: Site) -> str:
     """Name what was proved: the interpreter and what we installed for it."""
     stamp = site.read_stamp()
     parts = [stamp.get(key) for key in ("python", "torch", "requirements")]
+    parts += [stamp["parts"]] if "parts" in stamp else []
     return digest_of(json.dumps([*parts, site.recipe.proof], sort_keys=True))
 
 

@@ -26,14 +26,17 @@ from sdlauncher.messages import choose_language
 from sdlauncher.setup.checkout import identify, is_mini_laid_out, lay_out_mini, name_contents, require_mini
 from sdlauncher.setup.environment import environment_steps, is_foreign
 from sdlauncher.setup.packages import SYSTEM
+from sdlauncher.setup.parts import has_parts
 from sdlauncher.setup.site import UNFINISHED, Say, Site
 from sdlauncher.setup.sources import checkout_step, read_pins, repositories_step
 from sdlauncher.setup.steps import Step, StepResult, perform, perform_lanes
+from sdlauncher.setup.unbundle import Bundle, bring_models, clear, lay_out, open_bundle, require_fit
 
 __all__ = ["Installed", "Say", "install", "open_site"]
 
 # How long to wait for what an interrupted run left working (a git or a uv that outlived it).
 _PATIENCE: Final = 120.0
+_PROBE_SECONDS: Final = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +65,21 @@ def install(
     say: Say,
     offline: bool = False,
     mirrors: Mirrors | None = None,
+    bundle: Path | None = None,
 ) -> Installed:
     """Install the WebUI that the settings mean, doing only what is not done yet, and remember it for the instance.
 
     `hardware` may be a function; it is called only when torch has to be chosen. `ref` is another tag, branch or
-    commit than the recipe's. `mirrors` are those of config.toml unless given. Raises SDL-DIR-NOT-EMPTY when something
-    else lies in the checkout's place, SDL-CHECKOUT-OTHER when it is another WebUI, SDL-INSTALL-RUNNING when another
-    run is at it, SDL-PREFLIGHT and its kin before anything is fetched, and the error of the step that failed.
+    commit than the recipe's. `mirrors` are those of config.toml unless given. `offline` opens no connection, and a
+    `bundle` is the only source. Raises SDL-DIR-NOT-EMPTY when something else lies in the checkout's place,
+    SDL-CHECKOUT-OTHER when it is another WebUI, SDL-INSTALL-RUNNING when another run is at it, SDL-BUNDLE-… for a
+    bundle that cannot be used, SDL-PREFLIGHT and its kin before anything is fetched, and the error of the step that
+    failed.
     """
     began = time.monotonic()
+    opened = open_bundle(bundle, paths) if bundle is not None else None
+    if opened is not None and settings.webui is None:
+        settings = replace(settings, webui=opened.manifest.webui)
     directory = checkout_of(paths, settings)
     webui = choose_webui(settings, directory)
     applied: tuple[str, ...] = ()
@@ -79,10 +88,9 @@ def install(
         step = Step("checkout", lambda: is_mini_laid_out(directory), lambda: lay_out_mini(directory))
         results = [perform(step, dry_run=dry_run, say=say)]
     else:
-        site = open_site(
-            paths, replace(settings, webui=webui), hardware, say=say, ref=ref, offline=offline, mirrors=mirrors
-        )
-        results, applied = _install_by_recipe(site, dry_run=dry_run), site.cures.applied
+        settings = replace(settings, webui=webui)
+        site = open_site(paths, settings, hardware, say=say, ref=ref, offline=offline, mirrors=mirrors, bundle=opened)
+        results, applied = _install_by_recipe(site, dry_run=dry_run, bundle=opened), site.cures.applied
     if not dry_run:
         named = {"dir": str(directory)} if directory != paths.checkout(webui) else {}
         remember(paths.instance(settings.instance), {"webui": webui, **named})
@@ -98,6 +106,7 @@ def open_site(
     ref: str | None = None,
     offline: bool = False,
     mirrors: Mirrors | None = None,
+    bundle: Bundle | None = None,
 ) -> Site:
     """Bring together what every step needs. Raises SDL-INSTALL-NO-RECIPE and what a broken config.toml raises."""
     recipe = load_recipe(settings.webui_name, paths.config / "recipes")
@@ -112,18 +121,31 @@ def open_site(
         hardware=hardware if callable(hardware) else lambda: hardware,
         directory=checkout_of(paths, settings),
         recipe=recipe,
-        mirrors=mirrors or read_mirrors(paths),
+        mirrors=bundle.mirrors if bundle is not None else mirrors or read_mirrors(paths),
         cures=combine(chosen),
         log=paths.instance(settings.instance).root / "install.log",
         say=say,
         ref=ref,
-        offline=offline,
+        offline=offline or bundle is not None,
+        bundle=bundle.manifest if bundle is not None else None,
     )
 
 
 def read_mirrors(paths: Paths) -> Mirrors:
     """Read `[mirrors]` of config.toml. Raises SDL-CONFIG-KEY and SDL-CONFIG-VALUE."""
     return parse_mirrors(f"{paths.config_file} [mirrors]", read_config(paths).get("mirrors", {}))
+
+
+def use_hub(paths: Paths, settings: Settings, hub: str, say: Say) -> None:
+    """Make the WebUI of an instance take models from a mirror of the hub, and say whether that one answers."""
+    from sdlauncher.machine.download import probe
+
+    evidence = probe(hub, timeout=_PROBE_SECONDS)
+    if evidence is None:
+        say("install-hub", hub=hub)
+    else:
+        say("install-hub-silent", hub=hub, evidence=evidence)
+    remember(paths.instance(settings.instance), {"env": {**settings.env, "HF_ENDPOINT": hub.rstrip("/")}})
 
 
 def choose_webui(settings: Settings, directory: Path) -> str:
@@ -171,7 +193,9 @@ def alone(site: Site) -> Iterator[None]:
         time.sleep(0.2)
 
 
-def _install_by_recipe(site: Site, *, dry_run: bool) -> list[StepResult]:
+def _install_by_recipe(site: Site, *, dry_run: bool, bundle: Bundle | None) -> list[StepResult]:
+    if bundle is not None:
+        require_fit(bundle, site.recipe)
     first = checkout_step(site)
     foreign = is_foreign(site)
     beside = repositories_step(site, lenient=foreign)
@@ -180,24 +204,43 @@ def _install_by_recipe(site: Site, *, dry_run: bool) -> list[StepResult]:
     if dry_run or all(step.is_done() for step in every):
         return [perform(step, dry_run=dry_run, say=site.say) for step in every]
     with alone(site):
-        _prepare(site, checkout_needed=not first.is_done(), packages=not all(step.is_done() for step in lanes[0]))
-        return [perform(first, dry_run=False, say=site.say), *perform_lanes(lanes, dry_run=False, say=site.say)]
+        if bundle is not None:
+            site.say("install-bundle", path=bundle.file)
+            lay_out(bundle, site.paths)
+        packages = not all(step.is_done() for step in lanes[0])
+        site = _prepare(site, checkout_needed=not first.is_done(), packages=packages)
+        # The steps again, with the sources that answered.
+        lanes = [() if foreign else environment_steps(site), (repositories_step(site, lenient=foreign),)]
+        done = [perform(checkout_step(site), dry_run=False, say=site.say)]
+        done += perform_lanes(lanes, dry_run=False, say=site.say)
+        if bundle is not None:
+            bring_models(bundle, site.directory)
+            clear(bundle)
+        return done
 
 
-def _prepare(site: Site, *, checkout_needed: bool, packages: bool) -> None:
+def _prepare(site: Site, *, checkout_needed: bool, packages: bool) -> Site:
+    """Look ahead, say what was seen, and return the site with the package indexes that answer."""
     from sdlauncher.setup.preflight import look_ahead, refuse
 
     site.say("install-preflight")
     wanted = (site.recipe.program, *site.recipe.repositories)
     if not checkout_needed:
         wanted = tuple(it for it in read_pins(site) if not (site.directory / it.folder / ".git").exists())
-    found = look_ahead(site, wanted=wanted, packages=packages)
-    refuse(found)
-    for verdict in found:
+    if packages and not has_parts(site):
+        wanted += site.recipe.packages
+    seen = look_ahead(site, wanted=wanted, packages=packages)
+    refuse(seen.found)
+    for index, evidence in seen.silent.items():
+        site.say("install-index-silent", index=index, evidence=evidence)
+    if packages and "packages" in site.mirrors.chosen and site.bundle is None:
+        site.say("install-index", index=", ".join(seen.indexes))
+    for verdict in seen.found:
         if verdict.level is Level.WARNING:
             text = SdLauncherError(verdict.code, **verdict.facts).describe(choose_language(os.environ))
             site.say("install-warning", text=f"{text.sentence} ({text.hint})")
     _tell_cures(site, site.cures)
+    return replace(site, mirrors=replace(site.mirrors, packages=seen.indexes)) if seen.indexes else site
 
 
 def _tell_cures(site: Site, cures: Cures) -> None:

@@ -24,6 +24,12 @@ from sdlauncher.setup.site import Site
 SYSTEM: Final = {"win32": "windows", "darwin": "darwin"}.get(sys.platform, "linux")
 
 
+def machine_name() -> str:
+    """Return this machine's architecture in one spelling: x86_64, arm64 …"""
+    name = platform.machine().lower()
+    return {"amd64": "x86_64", "aarch64": "arm64"}.get(name, name)
+
+
 def uv_settings(site: Site) -> dict[str, str]:
     """Return the environment in which uv works for this site."""
     return uv_environment(site.paths.cache / "wheels", offline=site.offline)
@@ -33,7 +39,7 @@ def choose_lock(site: Site) -> Path | None:
     """Return the lock for this checkout: only the release that it was made for has one."""
     version = str(site.read_stamp().get("python", ""))
     lock = find_lock(site.recipe, ".".join(version.split(".")[:2]), SYSTEM) if site.recipe.lock else None
-    if lock is None or platform.machine().lower() not in ("x86_64", "amd64"):
+    if lock is None or machine_name() != "x86_64":
         return None
     try:
         asked = (site.directory / site.recipe.requirements).read_bytes()
@@ -67,30 +73,42 @@ def uninstall(site: Site, names: Sequence[str]) -> None:
 
 def install_words(site: Site) -> list[str]:
     """Return the beginning of a `uv pip install` into the environment, from the indexes that were chosen."""
-    words = [uv_command(), "pip", "install", "--python", str(environment_python(site.venv))]
+    return [uv_command(), "pip", "install", "--python", str(environment_python(site.venv)), *index_words(site)]
+
+
+def index_words(site: Site) -> list[str]:
+    """Return how uv is told of the indexes; none unless some were chosen: the user's own uv configuration counts."""
+    if "packages" not in site.mirrors.chosen:
+        return []
     first, *others = site.mirrors.packages
-    # The user's own uv configuration counts unless config.toml names another index.
-    if "packages" in site.mirrors.chosen:
-        words += ["--default-index", first]
-        for other in others:
-            words += ["--index", other]
-    return words
+    return ["--default-index", first, *(word for other in others for word in ("--index", other))]
 
 
 def held_back(site: Site) -> list[str]:
-    """Return the constraints for a resolution: the versions of the lock, else the cures' own."""
-    lock = choose_lock(site)
+    """Return the constraints for a resolution: the cures' own, and what was chosen for the GPU."""
     lines = list(site.cures.constraints)
-    # What was chosen for the GPU is not for the requirements to change.
+    # That is not for the requirements to change.
     chosen = site.read_stamp().get("torch", {}).get("packages", {})
     lines += [f"{name}=={version}" for name, version in chosen.items()]
-    if lock is not None:
-        lines += [f"{name}=={version}" for name, version in parse_lock(lock.read_text(encoding="utf-8")).items()]
-    if not lines:
+    return ["--constraints", str(_written(site, lines))] if lines else []
+
+
+def foreseen(site: Site) -> list[str]:
+    """Return the versions of the lock in place of what the packages to be installed ask for.
+
+    The lock comes after them and has the last word: torch 2.13 asks for a newer setuptools than SD.Next pins.
+    """
+    lock = choose_lock(site)
+    if lock is None:
         return []
+    pinned = parse_lock(lock.read_text(encoding="utf-8"))
+    return ["--overrides", str(_written(site, [f"{name}=={version}" for name, version in pinned.items()]))]
+
+
+def _written(site: Site, lines: Sequence[str]) -> Path:
     file = site.paths.cache / "constraints" / f"{digest_of(*lines)}.txt"
     write_bytes(file, "".join(f"{line}\n" for line in lines).encode())
-    return ["--constraints", str(file)]
+    return file
 
 
 def read_packages(site: Site) -> dict[str, str]:

@@ -8,7 +8,8 @@ import re
 import shutil
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -28,16 +29,37 @@ _PATIENCE: Final = 15.0
 _HOST_TROUBLE: Final = re.compile(r"Could not resolve host: \S+|Failed to connect to \S+")
 
 
-def look_ahead(site: Site, *, wanted: tuple[Repository, ...], packages: bool) -> tuple[Verdict, ...]:
-    """Return everything that stands against an installation (errors) or may hinder the WebUI later (warnings).
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What was seen. `found` stands against the installation (errors) or may hinder the WebUI later (warnings).
+
+    `indexes` are those of the package indexes that answer, `silent` what the others said.
+    """
+
+    found: tuple[Verdict, ...]
+    indexes: tuple[str, ...]
+    silent: Mapping[str, str]
+
+
+def look_ahead(site: Site, *, wanted: tuple[Repository, ...], packages: bool) -> Outlook:
+    """Look at everything at once.
 
     `wanted` are the repositories still to be fetched; `packages` tells whether Python packages are. Network questions
     are asked at the same time; each is given up after 15 s.
     """
     found: list[Verdict] = [*_machine(site, packages=packages)]
-    if not site.offline:
-        found += _network(site, wanted, packages=packages)
-    return tuple(found)
+    silent: dict[str, str] = {}
+    if site.offline:
+        from sdlauncher.setup.offline import find_missing
+
+        missing = find_missing(site, wanted, packages=packages)
+        if missing:
+            facts = {"names": "; ".join(missing), "webui": site.recipe.webui}
+            found.append(Verdict("SDL-OFFLINE-MISSING", Level.ERROR, facts))
+    else:
+        found += _network(site, wanted, silent, packages=packages)
+    indexes = tuple(index for index in site.mirrors.packages if index not in silent)
+    return Outlook(tuple(found), indexes, silent)
 
 
 def refuse(found: tuple[Verdict, ...]) -> None:
@@ -87,7 +109,7 @@ def _disk(site: Site, folder: Path) -> list[Verdict]:
     ]
 
 
-def _network(site: Site, wanted: tuple[Repository, ...], *, packages: bool) -> list[Verdict]:
+def _network(site: Site, wanted: tuple[Repository, ...], silent: dict[str, str], *, packages: bool) -> list[Verdict]:
     found: list[Verdict] = []
     unreachable: dict[str, list[str]] = {}
 
@@ -101,24 +123,27 @@ def _network(site: Site, wanted: tuple[Repository, ...], *, packages: bool) -> l
         what = repository.url.removesuffix(".git").rsplit("/", 1)[-1]
         unreachable.setdefault(_host_trouble(answers) or "; ".join(answers), []).append(what)
 
-    def ask_index() -> None:
+    def ask_index(index: str) -> None:
         from sdlauncher.machine.download import probe
 
-        index = site.mirrors.packages[0]
-        if Path(index).is_dir() or index.startswith("file:"):
+        if not index.startswith("http"):
             return
         evidence = probe(f"{index.rstrip('/')}/pip/", timeout=_PATIENCE)
-        if evidence is not None:
-            found.append(Verdict("SDL-INDEX-UNREACHABLE", Level.ERROR, {"index": index, "evidence": evidence}))
+        # An index of one's own packages need not have pip; that it says so is an answer.
+        if evidence is not None and (evidence != "HTTP 404" or index == site.mirrors.packages[0]):
+            silent[index] = evidence
 
     questions: list[Callable[[], None]] = [partial(ask_git, repository) for repository in wanted]
     if packages:
-        questions.append(ask_index)
+        questions += [partial(ask_index, index) for index in site.mirrors.packages]
     threads = [threading.Thread(target=question, daemon=True) for question in questions]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    if packages and all(index in silent for index in site.mirrors.packages):
+        facts = {"index": ", ".join(silent), "evidence": "; ".join(dict.fromkeys(silent.values()))}
+        found.append(Verdict("SDL-INDEX-UNREACHABLE", Level.ERROR, facts))
     for evidence, names in sorted(unreachable.items()):
         facts = {"what": ", ".join(sorted(names)), "evidence": evidence}
         found.append(Verdict("SDL-SOURCES-EXHAUSTED", Level.ERROR, facts))

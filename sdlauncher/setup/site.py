@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sdlauncher.core.advisories import Cures
+from sdlauncher.core.bundle import Manifest
 from sdlauncher.core.hardware import Hardware
 from sdlauncher.core.mirrors import Mirrors
 from sdlauncher.core.recipe import Recipe
@@ -43,6 +44,7 @@ class Site:
     say: Say
     ref: str | None = None
     offline: bool = False
+    bundle: Manifest | None = None
     keep_open: list[int] = field(default_factory=list)
 
     @property

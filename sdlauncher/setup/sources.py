@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import time
@@ -64,7 +65,9 @@ def read_pins(site: Site) -> tuple[Repository, ...]:
         text = (site.directory / "modules" / "launch_utils.py").read_text(encoding="utf-8", errors="replace")
     except OSError:
         text = ""
-    return follow_pins(site.recipe, text)
+    modules = [repository.folder for repository in site.recipe.repositories if repository.submodule]
+    tree = git(site.directory, "ls-tree", "HEAD", "--", *modules).stdout if modules else ""
+    return follow_pins(site.recipe, text, tree)
 
 
 def resolve_ref(source: str, ref: str) -> str:
@@ -87,9 +90,26 @@ def resolve_ref(source: str, ref: str) -> str:
     raise SdLauncherError("SDL-REF-UNKNOWN", ref=ref, place=source)
 
 
-def sources_of(site: Site, repository: Repository) -> tuple[str, ...]:
-    """Return where a repository may be fetched from, best first."""
-    return git_sources(site.mirrors, repository.url, site.cures.repositories.get(repository.url, ()))
+def sources_of(site: Site, repository: Repository, *, pinned: bool = True) -> tuple[str, ...]:
+    """Return where a repository may be fetched from, best first; without a network only what is on this machine.
+
+    What is kept from earlier has only the pinned commit.
+    """
+    sources = git_sources(site.mirrors, repository.url, site.cures.repositories.get(repository.url, ()))
+    kept = kept_at(site, repository)
+    if pinned and kept.is_dir():
+        sources = (str(kept), *sources)
+    return tuple(source for source in sources if is_local(source)) if site.offline else sources
+
+
+def kept_at(site: Site, repository: Repository) -> Path:
+    """Return where this commit of a repository is kept for the next installation, or came to from a bundle."""
+    return site.paths.cache / "git" / f"{repository.commit or '-'}.git"
+
+
+def is_local(source: str) -> bool:
+    """Tell whether a source is reached without a network: a folder, or what git takes for one."""
+    return source.startswith("file://") or Path(source).is_dir()
 
 
 def bring(site: Site, repository: Repository, target: Path, *, ref: str | None = None) -> str:
@@ -99,7 +119,7 @@ def bring(site: Site, repository: Repository, target: Path, *, ref: str | None =
     """
     answers: list[str] = []
     known_wrong = False
-    for source in sources_of(site, repository):
+    for source in sources_of(site, repository, pinned=ref is None):
         try:
             # Where one source has said that there is no such thing, the others are asked once.
             _attempt(site, repository, target, source, ref, waits=() if known_wrong else _WAITS)
@@ -108,12 +128,22 @@ def bring(site: Site, repository: Repository, target: Path, *, ref: str | None =
             answers.append(f"{source}: {error.facts.get('evidence', error)}")
             continue
         local = Path(source).is_dir()
+        if not local and ref is None:
+            _keep(site, repository, target)
         stand_in = site.cures.repositories.get(repository.url, (repository.url,))[0]
         set_origin(target, stand_in if local else source, repository.branch)
         if local or source != repository.url:
             site.say("install-source", what=_title(repository), source=source)
         return source
     raise SdLauncherError("SDL-SOURCES-EXHAUSTED", what=_title(repository), evidence="; ".join(answers))
+
+
+def _keep(site: Site, repository: Repository, target: Path) -> None:
+    """Keep what came over the network, so that the next installation on this machine needs none."""
+    from sdlauncher.machine.git_pack import pack_commit
+
+    with contextlib.suppress(SdLauncherError):
+        pack_commit(target, repository.commit, kept_at(site, repository), tag=repository.tag)
 
 
 def _attempt(

@@ -62,7 +62,7 @@ def look(site: Site, ref: str | None) -> Target:
     answers: list[str] = []
     commit = None
     own = git(directory, "config", "remote.origin.url").stdout.strip()
-    for source in dict.fromkeys((*sources_of(site, program), *([own] if own else []))):
+    for source in dict.fromkeys((*sources_of(site, program, pinned=False), *([own] if own else []))):
         try:
             commit = resolve_ref(source, wanted)
             fetch_commit(directory, source, commit, follow=site.follow, tag="")
