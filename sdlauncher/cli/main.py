@@ -26,6 +26,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "uninstall": ("change", "Remove the program; models, pictures and settings stay."),
     "extension": ("extension", "Add, pin and watch extensions."),
     "model": ("model", "Add, list and share models."),
+    "inspect": ("inspect", "Show what is installed: commits, changes by hand, packages against the lock."),
     "adopt": ("install", "Take an existing checkout as an instance."),
     "start": ("supervise", "Start the WebUI under its supervisor."),
     "stop": ("supervise", "Stop it, with every process it started."),

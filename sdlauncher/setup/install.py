@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sdlauncher.catalog import load_webui
 from sdlauncher.catalog.recipe import describe_advisories, load_advisories, load_recipe
@@ -30,7 +30,9 @@ from sdlauncher.setup.parts import has_parts
 from sdlauncher.setup.site import UNFINISHED, Say, Site
 from sdlauncher.setup.sources import checkout_step, read_pins, repositories_step
 from sdlauncher.setup.steps import Step, StepResult, perform, perform_lanes
-from sdlauncher.setup.unbundle import Bundle, bring_models, clear, lay_out, open_bundle, require_fit
+
+if TYPE_CHECKING:  # "nothing to do" must be quick, and needs none of it
+    from sdlauncher.setup.unbundle import Bundle
 
 __all__ = ["Installed", "Say", "install", "open_site"]
 
@@ -77,9 +79,12 @@ def install(
     failed.
     """
     began = time.monotonic()
-    opened = open_bundle(bundle, paths) if bundle is not None else None
-    if opened is not None and settings.webui is None:
-        settings = replace(settings, webui=opened.manifest.webui)
+    opened = None
+    if bundle is not None:
+        from sdlauncher.setup.unbundle import open_bundle
+
+        opened = open_bundle(bundle, paths)
+        settings = replace(settings, webui=settings.webui or opened.manifest.webui)
     directory = checkout_of(paths, settings)
     webui = choose_webui(settings, directory)
     applied: tuple[str, ...] = ()
@@ -195,6 +200,8 @@ def alone(site: Site) -> Iterator[None]:
 
 def _install_by_recipe(site: Site, *, dry_run: bool, bundle: Bundle | None) -> list[StepResult]:
     if bundle is not None:
+        from sdlauncher.setup.unbundle import bring_models, clear, lay_out, require_fit
+
         require_fit(bundle, site.recipe)
     first = checkout_step(site)
     foreign = is_foreign(site)

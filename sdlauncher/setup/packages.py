@@ -16,7 +16,7 @@ from sdlauncher.core.mirrors import FROM_PACKAGES
 from sdlauncher.core.recipe import parse_lock
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.files import write_bytes
-from sdlauncher.machine.python import environment_python, read_environment
+from sdlauncher.machine.python import environment_python, normalise, read_environment
 from sdlauncher.machine.uv import uv_command, uv_environment
 from sdlauncher.messages import choose_language
 from sdlauncher.setup.site import Site
@@ -115,6 +115,19 @@ def read_packages(site: Site) -> dict[str, str]:
     """Return the versions of the packages in the environment."""
     environment = read_environment(site.venv)
     return environment.packages if environment else {}
+
+
+def find_differences(site: Site) -> dict[str, tuple[str | None, str]]:
+    """Return what is installed (None: nothing) and what should be, by package, where the two are not the same.
+
+    What should be is what the lock says, and the torch that was chosen for the GPU.
+    """
+    lock = choose_lock(site)
+    wanted = parse_lock(lock.read_text(encoding="utf-8")) if lock is not None else {}
+    wanted |= site.read_stamp().get("torch", {}).get("packages", {})
+    installed = read_packages(site)
+    found = {name: (installed.get(normalise(name)), version) for name, version in sorted(wanted.items())}
+    return {name: pair for name, pair in found.items() if pair[0] != pair[1]}
 
 
 def step_failed(site: Site, step: str, output: str) -> SdLauncherError:

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from sdlauncher.core.recipe import parse_lock
 from sdlauncher.core.verdict import Level, Verdict
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.git import clear_leftovers, git, read_head
-from sdlauncher.machine.python import normalise, read_environment
+from sdlauncher.machine.python import read_environment
 from sdlauncher.setup.environment import environment_steps, is_foreign
 from sdlauncher.setup.install import alone
-from sdlauncher.setup.packages import choose_lock, install_exactly, read_packages
+from sdlauncher.setup.packages import find_differences, install_exactly
 from sdlauncher.setup.site import UNFINISHED, Site
 from sdlauncher.setup.sources import bring, checkout_step, is_checked_out, read_pins, repositories_step
 from sdlauncher.setup.steps import perform
@@ -97,14 +96,11 @@ def _repositories(site: Site) -> list[Repair]:
 def _environment(site: Site) -> list[Repair]:
     if read_environment(site.venv) is None or not site.stamp.exists():
         return [_of("SDL-REPAIR-ENVIRONMENT", lambda: _install(site), path=site.venv)]
-    lock = choose_lock(site)
-    wanted = parse_lock(lock.read_text(encoding="utf-8")) if lock is not None else {}
-    wanted |= site.read_stamp().get("torch", {}).get("packages", {})
-    installed = read_packages(site)
-    wrong = {name: version for name, version in wanted.items() if installed.get(normalise(name)) != version}
+    differing = find_differences(site)
     found = []
-    if wrong:
-        told = [f"{name} {installed.get(normalise(name), '-')} -> {version}" for name, version in sorted(wrong.items())]
+    if differing:
+        wrong = {name: version for name, (_, version) in differing.items()}
+        told = [f"{name} {there or '-'} -> {version}" for name, (there, version) in differing.items()]
         found.append(_of("SDL-REPAIR-PACKAGES", lambda: install_exactly(site, wrong), names=_shortened(told)))
     unfinished = [step.name for step in environment_steps(site) if not step.is_done()]
     if unfinished:

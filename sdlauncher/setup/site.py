@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sdlauncher.core.advisories import Cures
-from sdlauncher.core.bundle import Manifest
 from sdlauncher.core.hardware import Hardware
 from sdlauncher.core.mirrors import Mirrors
 from sdlauncher.core.recipe import Recipe
@@ -17,6 +16,9 @@ from sdlauncher.machine.command import Completed, follow
 from sdlauncher.machine.files import read_json, write_json
 from sdlauncher.machine.git import quiet_environment
 from sdlauncher.machine.paths import Paths
+
+if TYPE_CHECKING:  # most sites have no bundle
+    from sdlauncher.core.bundle import Manifest
 
 # Written before the first file of a checkout and removed after the last: what lies between is ours to go on with.
 UNFINISHED = ".sdlauncher-unfinished"

@@ -6,7 +6,6 @@ import shlex
 from pathlib import Path
 from typing import Final
 
-from sdlauncher.core.bundle import find_torch_mismatch
 from sdlauncher.core.mirrors import FROM_PACKAGES, same_build
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.files import read_json, write_json
@@ -28,6 +27,8 @@ def choose_torch_source(site: Site, version: str, channel: str, system: str = SY
     Raises SDL-TORCH-UNREACHABLE with what each source answered, SDL-BUNDLE-OTHER for a bundle with another torch.
     """
     if site.bundle is not None:
+        from sdlauncher.core.bundle import find_torch_mismatch
+
         other = find_torch_mismatch(site.bundle, version=version, channel=channel)
         if other is not None:
             raise SdLauncherError("SDL-BUNDLE-OTHER", path=site.bundle.webui, evidence=other)
