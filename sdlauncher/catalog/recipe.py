@@ -8,7 +8,7 @@ from typing import Any
 
 from sdlauncher.core import toml
 from sdlauncher.core.advisories import Advisory
-from sdlauncher.core.recipe import Marks, Recipe, Repository, VersionLine, lock_name
+from sdlauncher.core.recipe import Marks, Recipe, Repository, VersionLine, lock_name, name_of
 from sdlauncher.errors import SdLauncherError
 
 _FOLDER = Path(__file__).parent
@@ -46,6 +46,7 @@ def load_recipe(webui: str, own: Path | None = None) -> Recipe | None:
 
 
 def _recipe(webui: str, table: dict[str, Any], origin: Path) -> Recipe:
+    apart = {name_of(name) for name in table.get("locked", {}).get("left_out", ())}
     return Recipe(
         webui=webui,
         version=table["version"],
@@ -59,7 +60,8 @@ def _recipe(webui: str, table: dict[str, Any], origin: Path) -> Recipe:
         folders=tuple(table.get("folders", ())),
         libraries=tuple(table.get("libraries", ())),
         packages=tuple(_repository(row) for row in table.get("package", ())),
-        extra=tuple(table.get("locked", {}).get("extra", ())),
+        extra=tuple(line for line in table.get("locked", {}).get("extra", ()) if name_of(line) not in apart),
+        override=tuple(table.get("locked", {}).get("override", ())),
         origin=str(origin),
     )
 

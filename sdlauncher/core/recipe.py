@@ -52,7 +52,9 @@ class Recipe:
     """How one release of a WebUI is installed: Pythons best first, `proof` the modules that must import.
 
     `packages` are Python packages that come from a repository at a commit rather than from the index; their `folder`
-    is the package's name. `origin` is the folder that the recipe was read from; its locks lie beside it.
+    is the package's name. `extra` are packages that no requirements file names, `override` requirements that stand in
+    for what other packages ask for; a lock has both in it. `origin` is the folder that the recipe was read from; its
+    locks lie beside it.
     """
 
     webui: str
@@ -68,6 +70,7 @@ class Recipe:
     libraries: tuple[str, ...] = ()
     packages: tuple[Repository, ...] = ()
     extra: tuple[str, ...] = ()
+    override: tuple[str, ...] = ()
     origin: str = ""
 
 
@@ -94,6 +97,18 @@ def parse_hashes(text: str) -> dict[str, frozenset[str]]:
         if separator:
             found[name.strip().lower()] = frozenset(re.findall(r"--hash=sha256:([0-9a-f]{64})", rest))
     return found
+
+
+def choose_overrides(recipe: Recipe, requirements: str) -> tuple[str, ...]:
+    """Return the recipe's overrides, each as the checkout's own requirements file has it if that names the package."""
+    own = {name_of(line): line.split(" #")[0].strip() for line in requirements.splitlines() if line[:1].isalnum()}
+    return tuple(own.get(name_of(line), line) for line in recipe.override)
+
+
+def name_of(requirement: str) -> str:
+    """Return the normalised name of the package that a requirement is about."""
+    found = re.match(r"[A-Za-z0-9._-]+", requirement)
+    return re.sub(r"[-_.]+", "-", found[0]).lower() if found else ""
 
 
 def follow_pins(recipe: Recipe, launch_utils: str, tree: str = "") -> tuple[Repository, ...]:

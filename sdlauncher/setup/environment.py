@@ -21,6 +21,7 @@ from sdlauncher.setup.packages import (
     last_words,
     read_packages,
     step_failed,
+    unlocked,
     uv_settings,
 )
 from sdlauncher.setup.parts import has_parts, install_parts
@@ -202,8 +203,7 @@ def _install_requirements(site: Site) -> None:
     if lock is not None:
         words += ["--no-deps", "--require-hashes", "--requirements", str(lock)]
     else:
-        words += [*held_back(site), "--requirements", str(site.directory / site.recipe.requirements)]
-        words += [*site.cures.packages, "pip", "wheel"]
+        words += [*unlocked(site), *site.cures.packages, *(site.recipe.extra or ("pip", "wheel"))]
     done = site.follow(words, env=uv_settings(site))
     if not done.ok:
         raise step_failed(site, "requirements", done.stdout)

@@ -13,9 +13,9 @@ from typing import Final
 
 from sdlauncher.catalog.recipe import find_lock
 from sdlauncher.core.mirrors import FROM_PACKAGES
-from sdlauncher.core.recipe import parse_lock
+from sdlauncher.core.recipe import choose_overrides, parse_lock
 from sdlauncher.errors import SdLauncherError
-from sdlauncher.machine.files import write_bytes
+from sdlauncher.machine.files import read_text, write_bytes
 from sdlauncher.machine.python import environment_python, normalise, read_environment
 from sdlauncher.machine.uv import uv_command, uv_environment
 from sdlauncher.messages import choose_language
@@ -54,10 +54,11 @@ def choose_lock(site: Site) -> Path | None:
 def install_exactly(site: Site, packages: Mapping[str, str]) -> None:
     """Bring single packages to given versions, and nothing else. Raises SDL-STEP-FAILED."""
     words = [*install_words(site), "--no-deps"]
-    for source in site.mirrors.torch:
-        labels = {version.partition("+")[2] for version in packages.values() if "+" in version}
-        if source != FROM_PACKAGES:
-            words += [word for label in sorted(labels) for word in ("--index", f"{source.rstrip('/')}/{label}")]
+    # Of the indexes that may have a torch only one: uv gives up at the first that is down.
+    came_from = str(site.read_stamp().get("torch", {}).get("source", ""))
+    for label in sorted({version.partition("+")[2] for version in packages.values() if "+" in version}):
+        indexes = [f"{it.rstrip('/')}/{label}" for it in site.mirrors.torch if it != FROM_PACKAGES]
+        words += ["--index", came_from if came_from.endswith(f"/{label}") or not indexes else indexes[0]]
     done = site.follow([*words, *(f"{name}=={version}" for name, version in packages.items())], env=uv_settings(site))
     if not done.ok:
         raise step_failed(site, "packages", done.stdout)
@@ -91,6 +92,14 @@ def held_back(site: Site) -> list[str]:
     chosen = site.read_stamp().get("torch", {}).get("packages", {})
     lines += [f"{name}=={version}" for name, version in chosen.items()]
     return ["--constraints", str(_written(site, lines))] if lines else []
+
+
+def unlocked(site: Site) -> list[str]:
+    """Return how uv is told of the checkout's own requirements, where no lock fits them."""
+    file = site.directory / site.recipe.requirements
+    words = [*held_back(site), "--requirements", str(file)]
+    instead = choose_overrides(site.recipe, read_text(file) or "")
+    return [*words, "--overrides", str(_written(site, instead))] if instead else words
 
 
 def foreseen(site: Site) -> list[str]:

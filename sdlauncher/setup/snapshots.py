@@ -12,7 +12,7 @@ from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.files import read_json, write_json
 from sdlauncher.machine.git import git, last_words, read_head
 from sdlauncher.machine.paths import InstancePaths
-from sdlauncher.machine.python import read_environment
+from sdlauncher.machine.python import normalise, read_environment
 from sdlauncher.setup.packages import install_exactly, uninstall
 from sdlauncher.setup.site import Site
 
@@ -29,7 +29,7 @@ def read_state(site: Site, reason: str, *, speed: float | None = None) -> Snapsh
         at=now.isoformat(timespec="seconds"),
         webui=site.recipe.webui,
         reason=reason,
-        standings=tuple(_standings(site.directory)),
+        standings=tuple(_standings(site)),
         packages=environment.packages if environment else {},
         stamp=site.read_stamp(),
         speed=speed,
@@ -84,7 +84,9 @@ def restore(site: Site, snapshot: Snapshot) -> tuple[Change, ...]:
     for change in changes:
         if change.what == "repository" and change.after is not None and change.before is not None:
             go_to(site.directory / change.name, change.after, branch=places[change.name].branch)
-    packages = [change for change in changes if change.what == "package"]
+    # What comes from a repository no index has; it stays where its recipe put it.
+    apart = {normalise(it.folder) for it in site.recipe.packages}
+    packages = [change for change in changes if change.what == "package" and change.name not in apart]
     wanted = {change.name: change.after for change in packages if change.after is not None}
     surplus = [change.name for change in packages if change.after is None]
     if wanted:
@@ -144,13 +146,16 @@ def unstash(repository: Path) -> bool:
     return False
 
 
-def _standings(checkout: Path) -> list[Standing]:
+def _standings(site: Site) -> list[Standing]:
+    checkout = site.directory
     folders = [checkout]
     for parent in ("repositories", "extensions"):
         if (checkout / parent).is_dir():
             folders += sorted(entry for entry in (checkout / parent).iterdir() if (entry / ".git").exists())
+    # Submodules lie where the checkout wants them.
+    folders += [checkout / it.folder for it in site.recipe.repositories if (checkout / it.folder / ".git").exists()]
     found = []
-    for folder in folders:
+    for folder in dict.fromkeys(folders):
         head = read_head(folder)
         if head is not None:
             url = git(folder, "config", "remote.origin.url").stdout.strip() or None

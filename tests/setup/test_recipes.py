@@ -11,7 +11,7 @@ import sdlauncher.catalog
 from sdlauncher.catalog import NAMES
 from sdlauncher.catalog.planning import load_dialect
 from sdlauncher.catalog.recipe import find_lock, load_recipe
-from sdlauncher.core.recipe import Recipe, parse_hashes, parse_lock
+from sdlauncher.core.recipe import Recipe, choose_overrides, parse_hashes, parse_lock
 
 INSTALLED = [name for name in NAMES if name != "mini"]
 
@@ -66,3 +66,13 @@ def test_no_lock_names_an_index_and_none_is_left_over() -> None:
         assert file is not None
         assert "://" not in file.read_text()
         assert "index-url" not in file.read_text()
+
+
+def test_a_newer_checkout_has_the_last_word_over_the_overrides() -> None:
+    recipe = recipe_of("sdnext")
+    assert "pillow==12.2.0" in recipe.override
+    chosen = choose_overrides(recipe, "# standard\nPillow==12.9.0  # newer\nwebsockets\n")
+    assert "Pillow==12.9.0" in chosen
+    assert "websockets" in chosen
+    assert "numpy==2.1.2" in chosen
+    assert not any(line.startswith(("diffusers", "transformers")) for line in recipe.extra)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import Cli
 from tests.setup.repositories import commit, git
-from tests.setup.world import World
+from tests.setup.world import World, add_wheel
 
 INSTALL = ("install", "--webui", "a1111", "--json")
 # Builds a package of one module and needs nothing for it (PEP 517).
@@ -118,6 +118,18 @@ def test_what_came_over_the_network_is_kept_for_the_next_installation(cli: Cli, 
     assert git(checkout, "fsck", "--connectivity-only") == ""
 
 
+def test_a_package_without_a_lock_comes_with_what_the_program_installs_by_itself(cli: Cli, world: World) -> None:
+    """gradio stands in no requirements file of Forge Classic, and asks for an older package than that file does."""
+    add_wheel(world.index, "easel", "1.0", {"easel.py": ""}, requires=("numpy<1.26",))
+    recipe = world.home / "config" / "recipes" / "a1111.toml"
+    text = recipe.read_text().replace('lock = "small"', 'lock = ""')
+    recipe.write_text(text + '[locked]\nextra = ["easel"]\noverride = ["numpy"]\n')
+    ran = cli(*INSTALL)
+    assert ran.code == 0, ran.out + ran.err
+    folders = {it.name for it in (Path(ran.data["dir"]) / "venv").glob("lib/python*/site-packages/*.dist-info")}
+    assert {"easel-1.0.dist-info", "numpy-1.26.2.dist-info"} <= folders
+
+
 def test_submodules_and_packages_from_repositories_come_at_their_commits(cli: Cli, world: World) -> None:
     panel = commit(world.git / "panel", {"panel.js": ""})
     package = {
@@ -149,3 +161,13 @@ def test_submodules_and_packages_from_repositories_come_at_their_commits(cli: Cl
     assert (installed.parent / "brush.py").read_text() == "SIZE = 3"
     assert cli("install", "--json").data["changed"] is False
     assert cli("repair", "--dry-run", "--json").data["findings"] == []
+
+    snapshot = cli("snapshot", "take", "--json").data["id"]
+    git(checkout / "extensions-builtin" / "panel", "-c", "user.name=x", "-c", "user.email=x@x", "commit", "-q",
+        "--allow-empty", "-m", "moved")  # fmt: skip
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: brush\nVersion: 3.0\n")
+    installed.rename(installed.with_name("brush-3.0.dist-info"))
+    assert cli("rollback", snapshot, "--json").code == 0
+    assert git(checkout / "extensions-builtin" / "panel", "rev-parse", "HEAD") == panel
+    assert cli("uninstall", "--yes", "--json").code == 0
+    assert not (checkout / "extensions-builtin").exists()
