@@ -176,10 +176,15 @@ def alone(site: Site) -> Iterator[None]:
     """Keep every other installation away from this checkout, also while a child of a killed one still works in it.
 
     The descriptor of the lock goes to the commands that we run, so that the lock lives as long as the last of them.
-    Raises SDL-INSTALL-RUNNING after two minutes.
+    Raises SDL-INSTALL-RUNNING after two minutes, SDL-FILE-WRITE where no lock can be.
     """
     name = hashlib.sha256(str(site.directory).encode()).hexdigest()[:16]
     file = site.paths.cache / "locks" / f"{name}.lock"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    except OSError as error:
+        raise SdLauncherError("SDL-FILE-WRITE", path=file.parent, evidence=error.strerror or str(error)) from error
     began, told = time.monotonic(), False
     while True:
         with hold(file) as descriptor:

@@ -9,7 +9,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -79,8 +79,11 @@ def _machine(site: Site, *, packages: bool) -> list[Verdict]:
     if find("git") is None:
         found.append(Verdict("SDL-GIT-MISSING", Level.ERROR))
     folder = _existing(site.directory)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        found.append(Verdict("SDL-FILE-WRITE", Level.ERROR, {"path": folder, "evidence": "no permission to write"}))
+    for place in dict.fromkeys((folder, _existing(site.paths.cache), _existing(site.log.parent))):
+        if not place.is_dir():
+            found.append(Verdict("SDL-FILE-WRITE", Level.ERROR, {"path": place, "evidence": "it is a file"}))
+        elif not os.access(place, os.W_OK | os.X_OK):
+            found.append(Verdict("SDL-FILE-WRITE", Level.ERROR, {"path": place, "evidence": "no permission to write"}))
     if packages:
         found += _disk(site, folder)
     memory = site.hardware().host.memory_total
@@ -136,6 +139,7 @@ def _network(site: Site, wanted: tuple[Repository, ...], silent: dict[str, str],
     questions: list[Callable[[], None]] = [partial(ask_git, repository) for repository in wanted]
     if packages:
         questions += [partial(ask_index, index) for index in site.mirrors.packages]
+        questions += [partial(_ask_torch, site, found), partial(_ask_python, site, found)]
     threads = [threading.Thread(target=question, daemon=True) for question in questions]
     for thread in threads:
         thread.start()
@@ -148,6 +152,43 @@ def _network(site: Site, wanted: tuple[Repository, ...], silent: dict[str, str],
         facts = {"what": ", ".join(sorted(names)), "evidence": evidence}
         found.append(Verdict("SDL-SOURCES-EXHAUSTED", Level.ERROR, facts))
     return found
+
+
+def _ask_torch(site: Site, found: list[Verdict]) -> None:
+    from sdlauncher.setup.planning import plan_for
+    from sdlauncher.setup.torch_source import choose_torch_source
+
+    if "torch" in site.read_stamp():
+        return
+    try:
+        torch = plan_for(site.hardware(), site.settings).torch
+        # What is chosen is said when it is installed.
+        choose_torch_source(replace(site, say=_keep_quiet), torch.version.partition("+")[0], torch.channel)
+    except SdLauncherError as error:
+        found.append(Verdict(error.code, Level.ERROR, error.facts))
+
+
+def _ask_python(site: Site, found: list[Verdict]) -> None:
+    from sdlauncher.machine.download import probe
+    from sdlauncher.setup.environment import find_interpreter
+
+    try:
+        if site.stamp.exists() or find_interpreter(site) is not None:
+            return
+    except SdLauncherError as error:
+        found.append(Verdict(error.code, Level.ERROR, error.facts))
+        return
+    answers = {source: probe(source, timeout=_PATIENCE) for source in site.mirrors.pythons if source.startswith("http")}
+    # Where nothing lies at the top it still is the right place.
+    silent = {source: said for source, said in answers.items() if said is not None and not said.startswith("HTTP 4")}
+    if answers and len(silent) == len(site.mirrors.pythons):
+        evidence = "; ".join(f"{source}: {said}" for source, said in silent.items())
+        facts = {"versions": " or ".join(site.recipe.pythons), "evidence": evidence}
+        found.append(Verdict("SDL-PYTHON-MISSING", Level.ERROR, facts))
+
+
+def _keep_quiet(_name: str, /, **_facts: object) -> None:
+    """Say nothing."""
 
 
 def _host_trouble(answers: list[str]) -> str | None:

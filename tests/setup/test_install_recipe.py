@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -150,11 +151,37 @@ def test_without_any_source_it_says_so_before_anything_is_written(cli: Cli, worl
     assert not (cli.home / "data").exists()
 
 
+def test_a_torch_and_a_python_that_cannot_be_had_are_said_with_all_else(cli: Cli, world: World) -> None:
+    config = cli.home / "config" / "config.toml"
+    nowhere = "http://127.0.0.1:9"
+    text = config.read_text().replace('torch = "packages"', f'torch = "{nowhere}"\npythons = "{nowhere}"')
+    config.write_text(text)
+    recipe = cli.home / "config" / "recipes" / "a1111.toml"
+    recipe.write_text(re.sub(r"pythons = .*", 'pythons = ["3.99"]', recipe.read_text()))
+    (world.git / "k-diffusion").rename(world.git / "away")
+    ran = cli(*INSTALL)
+    assert ran.json["error"]["code"] == "SDL-PREFLIGHT"
+    for told in ("k-diffusion", "torch 2.1.2 for cpu", "no Python 3.99"):
+        assert told in ran.json["error"]["message"]
+    assert not (cli.home / "data").exists()
+
+
 def test_a_disk_without_room_is_said_before_anything_is_written(cli: Cli, world: World) -> None:
     world.write(disk_gib=10_000_000)
     ran = cli(*INSTALL)
     assert ran.json["error"]["code"] == "SDL-DISK-FULL"
     assert not (cli.home / "data").exists()
+
+
+@pytest.mark.parametrize("folder", ["cache", "state", "data"])
+def test_a_folder_that_cannot_be_written_is_named_before_anything_is_fetched(
+    cli: Cli, world: World, folder: str
+) -> None:
+    (cli.home / folder).write_text("a file where a folder should be")
+    ran = cli(*INSTALL, "--dir", cli.home / "data" / "a1111")
+    assert (ran.code, ran.json["error"]["code"]) == (1, "SDL-FILE-WRITE")
+    assert str(cli.home / folder) in ran.json["error"]["message"]
+    assert not (cli.home / "data" / "a1111").exists()
 
 
 def test_a_package_that_the_lock_does_not_know_is_refused(cli: Cli, world: World) -> None:
