@@ -28,8 +28,12 @@ def model_command() -> None:
 @option("--sha256", metavar="HEX", help="What the file must be.")
 @option("--kind", type=click.Choice(_KINDS), help="Where it belongs (default: by its content).")
 @option("--name", metavar="FILE", help="What to call it.")
-def add_command(*, instance: str, source: str, sha256: str | None, kind: str | None, name: str | None) -> Report:
+@option("--hub", metavar="URL", help="A mirror to take what lies on huggingface.co from.")
+def add_command(
+    *, instance: str, source: str, sha256: str | None, kind: str | None, name: str | None, hub: str | None
+) -> Report:
     """Add a model."""
+    from sdlauncher.core.mirrors import choose_mirrors
     from sdlauncher.machine.paths import locate_paths
     from sdlauncher.machine.settings import checkout_of, read_settings
     from sdlauncher.setup.install import read_mirrors
@@ -40,7 +44,7 @@ def add_command(*, instance: str, source: str, sha256: str | None, kind: str | N
     added = add_model(
         source,
         checkout_of(paths, settings),
-        mirrors=read_mirrors(paths),
+        mirrors=choose_mirrors(read_mirrors(paths), models=(hub,) if hub else ()),
         shared=shared_folder(settings.flags),
         sha256=sha256,
         kind=kind,

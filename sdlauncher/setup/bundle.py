@@ -72,8 +72,10 @@ def make_bundle(site: Site, wish: Wish, out: Path | None) -> Made:
     builders = [_pack(site, repository, stage) for repository in _repositories(site)]
     site.say("bundle-packages", python=python, system=system, torch=f"{torch.version} {torch.channel}")
     files = _find_packages(site, target, lock, torch, source)
-    _require_room(stage, files)
-    size = sum(file.size for file in files)
+    file = (out or Path.cwd() / name).expanduser().absolute()
+    file = file / name if file.is_dir() else file
+    size = sum(it.size for it in files)
+    _require_room(stage, file.parent, size)
     site.say("bundle-files", count=len(files), gib=f"{size / GIB:.1f}")
     folder = stage / PACKAGES
     bring_files(files, folder)
@@ -81,6 +83,10 @@ def make_bundle(site: Site, wish: Wish, out: Path | None) -> Made:
     builders += [read_builders(source) for source in sources]
     tools = resolve_builders(site, target, [it for it in builders if it], site.cures.build_constraints)
     bring_files(tools, folder)
+    # What an interrupted run for something else has left is not for this one.
+    for kind in (MODELS, PYTHON):
+        shutil.rmtree(stage / kind, ignore_errors=True)
+    wanted = {stage / PACKAGES / it.package / it.name for it in (*files, *tools)}
     _add_models(site, wish.models, stage)
     if wish.with_python:
         _add_python(site, target, stage)
@@ -94,10 +100,8 @@ def make_bundle(site: Site, wish: Wish, out: Path | None) -> Made:
         lock=digest_of(lock.read_text(encoding="utf-8"), torch.version, torch.channel),
         torch=torch,
         made_by=__version__,
-        files=tuple(_wares(stage)),
+        files=tuple(_wares(stage, wanted)),
     )
-    file = (out or Path.cwd() / name).expanduser().absolute()
-    file = file / name if file.is_dir() else file
     site.say("bundle-write", path=file, gib=f"{manifest.size / GIB:.1f}")
     text = json.dumps(manifest.as_json(), indent=1)
     write_archive(file, (MANIFEST, text.encode()), [(ware.path, stage / ware.path) for ware in manifest.files])
@@ -155,7 +159,10 @@ def _pack(site: Site, repository: Repository, stage: Path) -> tuple[str, ...]:
         site.say("bundle-repository", what=repository.url)
         kept, clone = kept_at(site, repository), stage / "clones" / repository.commit
         if kept.is_dir():
-            shutil.copytree(kept, target, dirs_exist_ok=True)
+            fresh = target.with_name(f".{target.name}.part")
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.copytree(kept, fresh)
+            fresh.replace(target)
         else:
             bring(site, repository, clone)
             pack_commit(clone, repository.commit, target, tag=repository.tag)
@@ -178,12 +185,18 @@ def _find_packages(site: Site, target: Target, lock: Path, torch: Torch, source:
     return (*locked, *(file for file in beside if file.package not in known))
 
 
-def _require_room(stage: Path, files: Sequence[PackageFile]) -> None:
-    stage.mkdir(parents=True, exist_ok=True)
-    # The files themselves, and the bundle that they are written into.
-    need, free = 2 * sum(file.size for file in files) / GIB, shutil.disk_usage(stage).free / GIB
-    if free < need:
-        raise SdLauncherError("SDL-DISK-FULL", path=stage, free=f"{free:.1f}", need=f"{need:.1f}")
+def _require_room(stage: Path, target: Path, size: int) -> None:
+    """Ask for room for the files themselves, and for the bundle that they are written into."""
+    for folder in (stage, target):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SdLauncherError("SDL-FILE-WRITE", path=folder, evidence=error.strerror or str(error)) from error
+    shares = 2 if stage.stat().st_dev == target.stat().st_dev else 1
+    for folder in (stage, target):
+        need, free = shares * size / GIB, shutil.disk_usage(folder).free / GIB
+        if free < need:
+            raise SdLauncherError("SDL-DISK-FULL", path=folder, free=f"{free:.1f}", need=f"{need:.1f}")
 
 
 def _add_models(site: Site, models: Sequence[str], stage: Path) -> None:
@@ -220,12 +233,12 @@ def _add_python(site: Site, target: Target, stage: Path) -> None:
     raise SdLauncherError("SDL-PYTHON-MISSING", versions=target.python, evidence="; ".join(answers))
 
 
-def _wares(stage: Path) -> list[Ware]:
+def _wares(stage: Path, wanted: set[Path]) -> list[Ware]:
     files = [file for kind in (GIT, PACKAGES, PYTHON, MODELS) for file in sorted((stage / kind).rglob("*"))]
     return [
         Ware(file.relative_to(stage).as_posix(), file.stat().st_size, hash_file(file))
         for file in files
-        if file.is_file() and not file.name.endswith((".part", ".part.json"))
+        if file.is_file() and (file in wanted or stage / PACKAGES not in file.parents)
     ]
 
 

@@ -30,7 +30,8 @@ def find_missing(site: Site, wanted: tuple[Repository, ...], *, packages: bool) 
         return tuple(missing)
     python = find_interpreter(site)
     if python is None:
-        return (*missing, "Python " + " or ".join(site.recipe.pythons))
+        versions = (site.bundle.python,) if site.bundle is not None else site.recipe.pythons
+        return (*missing, "Python " + " or ".join(versions))
     return (*missing, *_missing_torch(site, python), *_missing_packages(site, python))
 
 

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from sdlauncher.core.bundle import GIT, MANIFEST, MODELS, PACKAGES, PYTHON, Manifest, Ware, find_mismatch
 from sdlauncher.core.hardware import GIB
@@ -108,8 +109,7 @@ def _write_index(folder: Path, wares: Iterable[Ware]) -> None:
     links: dict[str, list[str]] = defaultdict(list)
     for ware in wares:
         _, name, file = ware.path.split("/")
-        text = html.escape(file)
-        links[name].append(f'<a href="{text}#sha256={ware.sha256}">{text}</a><br>')
+        links[name].append(f'<a href="{quote(file)}#sha256={ware.sha256}">{html.escape(file)}</a><br>')
     for name, lines in links.items():
         page = "<!DOCTYPE html><html><body>\n" + "\n".join(lines) + "\n</body></html>\n"
         write_bytes(folder / PACKAGES / name / "index.html", page.encode())

@@ -8,13 +8,14 @@ import os
 import subprocess
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Cli
 from tests.setup.repositories import git
-from tests.setup.world import World
+from tests.setup.world import World, add_wheel
 
 MAKE = ("bundle", "--webui", "a1111", "--channel", "cpu", "--json")
 # Whoever opens a connection through these gets nothing, and says so.
@@ -178,6 +179,33 @@ def test_a_bundle_for_windows_is_made_here_and_is_not_for_here(
     assert ran.data["system"] == "windows"
     closed: Cli = request.getfixturevalue("closed")
     assert closed("install", "--bundle", tmp_path / "w.tar", "--json").json["error"]["code"] == "SDL-BUNDLE-OTHER"
+
+
+def test_a_torch_of_an_index_of_its_own_keeps_its_label(
+    cli: Cli, world: World, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """The wheels of pytorch.org carry the CUDA that they are for; so do those of a mirror in a folder."""
+    mirror = world.root / "torch"
+    for name, version in (("torch", "2.1.2"), ("torchvision", "0.16.2")):
+        wheel = next((world.index / name).glob("*.whl"))
+        with zipfile.ZipFile(wheel) as archive:
+            text = archive.read(f"{name}/__init__.py").decode()
+        add_wheel(mirror / "cu121", name, f"{version}+cu121", {f"{name}/__init__.py": text})
+    add_wheel(world.index, "xformers", "0.0.23.post1", {"xformers/__init__.py": ""}, requires=("torch==2.1.2",))
+    file = tmp_path / "b.tar"
+    made = cli("bundle", "--webui", "a1111", "--channel", "cu121", "--torch-index", mirror, "--out", file, "--json")
+    assert made.code == 0, made.out + made.err
+    assert made.data["torch"] == {"version": "2.1.2+cu121", "channel": "cu121"}
+    closed: Cli = request.getfixturevalue("closed")
+    ran = closed("install", "--bundle", file, "--json")
+    assert ran.code == 0, ran.out + ran.err
+    assert closed("inspect", "--json").data["torch"] == "2.1.2+cu121"
+
+
+def test_a_python_that_is_not_there_is_named(bundle: Path, closed: Cli) -> None:
+    ran = closed("install", "--bundle", rewritten(bundle, {"python": "3.99"}), "--json")
+    assert ran.json["error"]["code"] == "SDL-OFFLINE-MISSING"
+    assert "Python 3.99" in ran.json["error"]["message"]
 
 
 def test_what_is_no_bundle_and_what_is_not_there(closed: Cli, tmp_path: Path) -> None:
