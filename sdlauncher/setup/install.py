@@ -26,7 +26,7 @@ from sdlauncher.messages import choose_language
 from sdlauncher.setup.checkout import identify, is_mini_laid_out, lay_out_mini, name_contents, require_mini
 from sdlauncher.setup.environment import environment_steps, is_foreign
 from sdlauncher.setup.packages import SYSTEM
-from sdlauncher.setup.parts import has_parts
+from sdlauncher.setup.parts import missing_parts
 from sdlauncher.setup.site import UNFINISHED, Say, Site
 from sdlauncher.setup.sources import checkout_step, read_pins, repositories_step
 from sdlauncher.setup.steps import Step, StepResult, perform, perform_lanes
@@ -239,8 +239,8 @@ def _prepare(site: Site, *, checkout_needed: bool, packages: bool) -> Site:
     wanted = (site.recipe.program, *site.recipe.repositories)
     if not checkout_needed:
         wanted = tuple(it for it in read_pins(site) if not (site.directory / it.folder / ".git").exists())
-    if packages and not has_parts(site):
-        wanted += site.recipe.packages
+    if packages:
+        wanted += missing_parts(site)
     seen = look_ahead(site, wanted=wanted, packages=packages)
     refuse(seen.found)
     for index, evidence in seen.silent.items():

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Cli
-from tests.setup.repositories import git
+from tests.setup.repositories import commit, git
 from tests.setup.world import World, add_wheel
 
 MAKE = ("bundle", "--webui", "a1111", "--channel", "cpu", "--json")
@@ -200,6 +200,28 @@ def test_a_torch_of_an_index_of_its_own_keeps_its_label(
     ran = closed("install", "--bundle", file, "--json")
     assert ran.code == 0, ran.out + ran.err
     assert closed("inspect", "--json").data["torch"] == "2.1.2+cu121"
+
+
+def test_packages_from_repositories_travel_as_repositories(
+    cli: Cli, world: World, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    from tests.setup.test_sources import PACKAGE
+
+    brush = commit(world.git / "brush", PACKAGE)
+    # What builds packages travels too.
+    add_wheel(world.index, "setuptools", "69.5.1", {"setuptools/__init__.py": ""})
+    recipe = world.home / "config" / "recipes" / "a1111.toml"
+    text = f'[[package]]\nfolder = "brush"\nurl = "https://example.org/brush"\ncommit = "{brush}"\n'
+    recipe.write_text(recipe.read_text() + text)
+    file = tmp_path / "b.tar"
+    made = cli(*MAKE, "--out", file)
+    assert made.code == 0, made.out + made.err
+    closed: Cli = request.getfixturevalue("closed")
+    ran = closed("install", "--bundle", file, "--json")
+    assert ran.code == 0, ran.out + ran.err
+    python = Path(ran.data["dir"]) / "venv" / "bin" / "python"
+    done = subprocess.run([python, "-c", "import brush; print(brush.SIZE)"], capture_output=True, text=True, check=True)
+    assert done.stdout == "3\n"
 
 
 def test_a_python_that_is_not_there_is_named(bundle: Path, closed: Cli) -> None:

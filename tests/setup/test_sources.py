@@ -30,6 +30,11 @@ def build_wheel(directory, settings=None, metadata=None):
         wheel.writestr(f"{info}/RECORD", f"brush.py,,\\n{info}/METADATA,,\\n{info}/WHEEL,,\\n{info}/RECORD,,\\n")
     return name
 """
+PACKAGE = {
+    "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "builder"\nbackend-path = ["."]\n',
+    "builder.py": BUILDER,
+    "brush.py": "SIZE = 3",
+}
 
 
 @pytest.fixture
@@ -132,12 +137,7 @@ def test_a_package_without_a_lock_comes_with_what_the_program_installs_by_itself
 
 def test_submodules_and_packages_from_repositories_come_at_their_commits(cli: Cli, world: World) -> None:
     panel = commit(world.git / "panel", {"panel.js": ""})
-    package = {
-        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "builder"\nbackend-path = ["."]\n',
-        "builder.py": BUILDER,
-        "brush.py": "SIZE = 3",
-    }
-    brush = commit(world.git / "brush", package)
+    brush = commit(world.git / "brush", PACKAGE)
     commit(world.git / "brush", {"brush.py": "SIZE = 4"})
     git(world.git / "webui", "update-index", "--add", "--cacheinfo", f"160000,{panel},extensions-builtin/panel")
     git(world.git / "webui", "commit", "-q", "-m", "with a panel")
