@@ -97,8 +97,7 @@ def install(
         site = open_site(paths, settings, hardware, say=say, ref=ref, offline=offline, mirrors=mirrors, bundle=opened)
         results, applied = _install_by_recipe(site, dry_run=dry_run, bundle=opened), site.cures.applied
     if not dry_run:
-        named = {"dir": str(directory)} if directory != paths.checkout(webui) else {}
-        remember(paths.instance(settings.instance), {"webui": webui, **named})
+        _remember(paths, settings, webui, directory)
     return Installed(webui, directory, tuple(results), time.monotonic() - began, applied)
 
 
@@ -203,6 +202,11 @@ def alone(site: Site) -> Iterator[None]:
         time.sleep(0.2)
 
 
+def _remember(paths: Paths, settings: Settings, webui: str, directory: Path) -> None:
+    named = {"dir": str(directory)} if directory != paths.checkout(webui) else {}
+    remember(paths.instance(settings.instance), {"webui": webui, **named})
+
+
 def _install_by_recipe(site: Site, *, dry_run: bool, bundle: Bundle | None) -> list[StepResult]:
     if bundle is not None:
         from sdlauncher.setup.unbundle import bring_models, clear, lay_out, require_fit
@@ -221,6 +225,8 @@ def _install_by_recipe(site: Site, *, dry_run: bool, bundle: Bundle | None) -> l
             lay_out(bundle, site.paths)
         packages = not all(step.is_done() for step in lanes[0])
         site = _prepare(site, checkout_needed=not first.is_done(), packages=packages)
+        # Now, so that a run without options goes on with this one, should this one be interrupted.
+        _remember(site.paths, site.settings, site.recipe.webui, site.directory)
         # The steps again, with the sources that answered.
         lanes = [() if foreign else environment_steps(site), (repositories_step(site, lenient=foreign),)]
         done = [perform(checkout_step(site), dry_run=False, say=site.say)]

@@ -121,6 +121,26 @@ def test_a_run_killed_at_any_step_is_finished_by_the_next(
     assert {"python", "torch", "requirements", "proof"} <= set(stamp)
 
 
+def test_what_was_killed_goes_on_without_being_named_again(
+    cli: Cli, world: World, clean_env: dict[str, str], tmp_path: Path
+) -> None:
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "sdlauncher", *INSTALL, "--dir", str(tmp_path / "mine")],
+        env={**clean_env, "SDLAUNCHER_HOME": str(cli.home)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert killed.stderr is not None
+    assert any("installing torch" in line for line in killed.stderr)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    killed.stderr.close()
+    ran = cli("install", "--json")
+    assert ran.code == 0, ran.out + ran.err
+    assert ran.data["dir"] == str(tmp_path / "mine")
+
+
 def test_two_at_once_do_not_hinder_each_other(cli: Cli, world: World, clean_env: dict[str, str]) -> None:
     both = [
         subprocess.Popen(
