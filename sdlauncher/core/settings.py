@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
@@ -101,6 +100,8 @@ def resolve(instance: str, layers: Sequence[Layer]) -> Settings:
 
 def suggest(word: str, choices: Iterable[str]) -> str:
     """Return the choice that `word` was probably meant to be, or all of them joined by commas."""
+    import difflib  # costs more than most commands have to suggest
+
     known = sorted(choices)
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return close[0] if close else ", ".join(known)

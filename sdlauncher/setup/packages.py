@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,8 +25,12 @@ SYSTEM: Final = {"win32": "windows", "darwin": "darwin"}.get(sys.platform, "linu
 
 def machine_name() -> str:
     """Return this machine's architecture in one spelling: x86_64, arm64 …"""
-    name = platform.machine().lower()
-    return {"amd64": "x86_64", "aarch64": "arm64"}.get(name, name)
+    # What the module platform says, without importing it.
+    if sys.platform == "win32":
+        name = os.environ.get("PROCESSOR_ARCHITECTURE", "")
+    else:
+        name = os.uname().machine
+    return {"amd64": "x86_64", "aarch64": "arm64"}.get(name.lower(), name.lower())
 
 
 def uv_settings(site: Site) -> dict[str, str]:
