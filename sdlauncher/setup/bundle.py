@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,7 @@ def make_bundle(site: Site, wish: Wish, out: Path | None) -> Made:
     # What an interrupted run for something else has left is not for this one.
     for kind in (MODELS, PYTHON):
         shutil.rmtree(stage / kind, ignore_errors=True)
-    wanted = {stage / PACKAGES / it.package / it.name for it in (*files, *tools)}
+    wanted = {stage / PACKAGES / it.package / it.name: it.sha256 for it in (*files, *tools)}
     _add_models(site, wish.models, stage)
     if wish.with_python:
         _add_python(site, target, stage)
@@ -233,10 +233,11 @@ def _add_python(site: Site, target: Target, stage: Path) -> None:
     raise SdLauncherError("SDL-PYTHON-MISSING", versions=target.python, evidence="; ".join(answers))
 
 
-def _wares(stage: Path, wanted: set[Path]) -> list[Ware]:
+def _wares(stage: Path, wanted: Mapping[Path, str]) -> list[Ware]:
     files = [file for kind in (GIT, PACKAGES, PYTHON, MODELS) for file in sorted((stage / kind).rglob("*"))]
     return [
-        Ware(file.relative_to(stage).as_posix(), file.stat().st_size, hash_file(file))
+        # What was compared with its checksum when it came need not be read again.
+        Ware(file.relative_to(stage).as_posix(), file.stat().st_size, wanted.get(file) or hash_file(file))
         for file in files
         if file.is_file() and (file in wanted or stage / PACKAGES not in file.parents)
     ]

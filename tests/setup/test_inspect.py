@@ -34,6 +34,14 @@ def test_what_somebody_changed_is_named(cli: Cli, world: World) -> None:
     assert "- -> 1.0.1" in text
 
 
+def test_what_comes_with_us_has_no_recipe_and_that_is_said(cli: Cli) -> None:
+    cli("install", "--webui", "mini")
+    for words in (("inspect",), ("repair",), ("bundle", "--webui", "mini")):
+        ran = cli(*words, "--json")
+        assert (ran.code, ran.json["error"]["code"]) == (1, "SDL-INSTALL-NO-RECIPE")
+        assert "comes with sdlauncher" in ran.json["error"]["message"]
+
+
 def test_without_an_installation_it_says_so(cli: Cli, world: World) -> None:
     ran = cli("inspect", "--json")
     assert (ran.code, ran.json["error"]["code"]) == (5, "SDL-NOT-INSTALLED")
