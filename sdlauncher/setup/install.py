@@ -83,7 +83,7 @@ def install(
     if bundle is not None:
         from sdlauncher.setup.unbundle import open_bundle
 
-        opened = open_bundle(bundle, paths)
+        opened = open_bundle(bundle, paths, settings.instance)
         settings = replace(settings, webui=settings.webui or opened.manifest.webui)
     directory = checkout_of(paths, settings)
     webui = choose_webui(settings, directory)

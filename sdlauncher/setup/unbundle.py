@@ -36,17 +36,16 @@ class Bundle:
         return Mirrors(packages=(index,), torch=(FROM_PACKAGES,), pythons=(), chosen=("packages",))
 
 
-def open_bundle(file: Path, paths: Paths) -> Bundle:
-    """Read what a bundle is. Raises SDL-FILE-READ and SDL-BUNDLE-DAMAGED."""
+def open_bundle(file: Path, paths: Paths, instance: str) -> Bundle:
+    """Read what a bundle is; each instance unpacks it for itself. Raises SDL-FILE-READ and SDL-BUNDLE-DAMAGED."""
     file = file.expanduser().absolute()
     value = read_first(file, MANIFEST)
     try:
         manifest = Manifest.from_json(value)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SdLauncherError("SDL-BUNDLE-DAMAGED", path=file, evidence=f"its manifest: {error}") from error
-    return Bundle(
-        file, manifest, paths.cache / "bundles" / f"{manifest.webui}-{manifest.commit[:12]}-{manifest.lock[:12]}"
-    )
+    name = f"{manifest.webui}-{manifest.commit[:12]}-{manifest.lock[:12]}"
+    return Bundle(file, manifest, paths.cache / "bundles" / instance / name)
 
 
 def require_fit(bundle: Bundle, recipe: Recipe) -> None:
