@@ -33,8 +33,22 @@ def find_tools(folder: Path) -> dict[str, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     python = folder / "py" / "bin" / "python"
     if not (python.parent / "supervisord").exists():
-        _try("uv", "venv", "--quiet", "--allow-existing", "--python", sys.executable, folder / "py")
-        _try("uv", "pip", "install", "--quiet", "--python", python, "supervisor", "circus", "setuptools<81")
+        _try(
+            sys.executable, "-m", "uv", "venv", "--quiet", "--allow-existing", "--python", sys.executable, folder / "py"
+        )
+        _try(
+            sys.executable,
+            "-m",
+            "uv",
+            "pip",
+            "install",
+            "--quiet",
+            "--python",
+            python,
+            "supervisor",
+            "circus",
+            "setuptools<81",
+        )
     if shutil.which("npm") and not (folder / "pm2" / "node_modules").exists():
         (folder / "pm2").mkdir(exist_ok=True)
         (folder / "pm2" / "package.json").write_text('{"private": true}')
