@@ -192,9 +192,11 @@ class LogReader:
         found = [*latest.values(), *(replace(it, is_last_run=False) for it in earlier.values())]
         echoes = {key for it in found for key in it.signature.explains}
 
-        def rank(finding: Finding) -> tuple[int, bool, bool, int]:
+        def rank(finding: Finding) -> tuple[bool, bool, int, bool, int]:
             is_echo = finding.signature.echo or finding.id in echoes
-            return (SEVERITIES.index(finding.severity), not finding.is_last_run, is_echo, finding.line)
+            severity = SEVERITIES.index(finding.severity)
+            # What ended an earlier run is no longer what is wrong.
+            return (severity > 1, not finding.is_last_run, severity, is_echo, finding.line)
 
         return tuple(sorted(found, key=rank))
 

@@ -125,6 +125,9 @@ def test_the_last_run_is_told_before_earlier_ones() -> None:
         ("safetensors_header", True),
         ("oom", False),
     ]
+    killed = 'webui.sh: line 304: 15199 Killed                  "${python_cmd}" -u "${LAUNCH_SCRIPT}" "$@"'
+    ended = explain(BEGIN, STARTED, killed, *filler, BEGIN, CORRUPT)
+    assert [(it.id, it.severity) for it in ended[:2]] == [("safetensors_header", "error"), ("oom_killer", "fatal")]
     healthy = explain(BEGIN, STARTED, OOM, *filler, BEGIN, STARTED, LOADED)
     assert first_decisive(healthy) is None and healthy[0].id == "oom"
 
