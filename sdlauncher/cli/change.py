@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sdlauncher import messages
 from sdlauncher.cli.install import open_named_site
 from sdlauncher.cli.options import command, mirror_options, option
 from sdlauncher.cli.output import Report, language
@@ -58,7 +59,8 @@ def rollback_command(*, instance: str, snapshot: str | None, dry_run: bool) -> R
         take_snapshot(site, f"before going back to {chosen.id}")
         changes = restore(site, chosen)
     data = {"snapshot": chosen.id, "dry_run": dry_run, "changes": [_describe_change(it) for it in changes]}
-    return Report(data, lambda: _render_changes(changes))
+    nothing = messages.describe("say.rollback-nothing", {"id": chosen.id}, language()).sentence
+    return Report(data, lambda: _render_changes(changes) if changes else nothing)
 
 
 @click.group("snapshot", help="Take and list snapshots of an installation.")
@@ -101,7 +103,11 @@ def repair_command(*, instance: str, dry_run: bool) -> Report:
         {"code": it.code, "message": text.sentence, "cure": text.hint} for it, text in zip(found, texts, strict=True)
     ]
     return Report(
-        {"dry_run": dry_run, "findings": data}, lambda: "\n".join(f"{it.sentence}; {it.hint}" for it in texts)
+        {"dry_run": dry_run, "findings": data},
+        lambda: (
+            "\n".join(f"{it.sentence}; {it.hint}" for it in texts)
+            or messages.describe("say.repair-nothing", {}, language()).sentence
+        ),
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -65,6 +66,28 @@ def _packages(root: Path) -> dict[str, str]:
             if entry.endswith(".dist-info") and (match := _DIST_INFO.fullmatch(entry)):
                 found[normalise(match["name"])] = match["version"]
     return found
+
+
+def find_torn(root: Path, names: Iterable[str]) -> list[str]:
+    """Return which of these packages lack files, or have shorter ones, than was recorded when they were installed."""
+    wanted = {normalise(name): name for name in names}
+    torn = []
+    for folder in (*root.glob("lib/python3*/site-packages"), *root.glob("Lib/site-packages")):
+        for entry in folder.iterdir():
+            match = _DIST_INFO.fullmatch(entry.name)
+            name = wanted.get(normalise(match["name"])) if match else None
+            if name is not None and not _is_whole(folder, entry / "RECORD"):
+                torn.append(name)
+    return sorted(torn)
+
+
+def _is_whole(folder: Path, record: Path) -> bool:
+    try:
+        text = record.read_text(encoding="utf-8")
+        rows = csv.reader(text.splitlines())
+        return all(os.stat(f"{folder}/{row[0]}").st_size >= int(row[2]) for row in rows if len(row) > 2 and row[2])  # noqa: PTH116
+    except (OSError, ValueError):
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,9 +54,14 @@ def choose_lock(site: Site) -> Path | None:
         return lock if digest in stream.readline() + stream.readline() else None
 
 
-def install_exactly(site: Site, packages: Mapping[str, str]) -> None:
-    """Bring single packages to given versions, and nothing else. Raises SDL-STEP-FAILED."""
+def install_exactly(site: Site, packages: Mapping[str, str], *, again: bool = False) -> None:
+    """Bring single packages to given versions, and nothing else; `again` also those that seem to have them.
+
+    Raises SDL-STEP-FAILED.
+    """
     words = [*install_words(site), "--no-deps"]
+    if again:
+        words += [word for name in packages for word in ("--reinstall-package", name)]
     # Of the indexes that may have a torch only one: uv gives up at the first that is down.
     came_from = str(site.read_stamp().get("torch", {}).get("source", ""))
     for label in sorted({version.partition("+")[2] for version in packages.values() if "+" in version}):
@@ -129,16 +134,20 @@ def read_packages(site: Site) -> dict[str, str]:
     return environment.packages if environment else {}
 
 
+def read_wanted(site: Site) -> dict[str, str]:
+    """Return what should be installed, version by package: what the lock says, and the torch chosen for the GPU."""
+    lock = choose_lock(site)
+    wanted = parse_lock(lock.read_text(encoding="utf-8")) if lock is not None else {}
+    return {**wanted, **site.read_stamp().get("torch", {}).get("packages", {})}
+
+
 def find_differences(site: Site) -> dict[str, tuple[str | None, str]]:
     """Return what is installed (None: nothing) and what should be, by package, where the two are not the same.
 
-    What should be is what the lock says, and the torch that was chosen for the GPU.
+    What should be is what `read_wanted` says.
     """
-    lock = choose_lock(site)
-    wanted = parse_lock(lock.read_text(encoding="utf-8")) if lock is not None else {}
-    wanted |= site.read_stamp().get("torch", {}).get("packages", {})
     installed = read_packages(site)
-    found = {name: (installed.get(normalise(name)), version) for name, version in sorted(wanted.items())}
+    found = {name: (installed.get(normalise(name)), version) for name, version in sorted(read_wanted(site).items())}
     return {name: pair for name, pair in found.items() if pair[0] != pair[1]}
 
 

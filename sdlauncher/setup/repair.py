@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from sdlauncher.core.snapshot import USERS_OWN
 from sdlauncher.core.verdict import Level, Verdict
 from sdlauncher.errors import SdLauncherError
-from sdlauncher.machine.git import clear_leftovers, git, read_head
-from sdlauncher.machine.python import read_environment
+from sdlauncher.machine.git import clear_leftovers, git, list_changes, read_head
+from sdlauncher.machine.python import find_torn, read_environment
 from sdlauncher.setup.environment import environment_steps, is_foreign
 from sdlauncher.setup.install import alone
-from sdlauncher.setup.packages import find_differences, install_exactly
+from sdlauncher.setup.packages import find_differences, install_exactly, read_wanted
 from sdlauncher.setup.site import UNFINISHED, Site
 from sdlauncher.setup.sources import bring, checkout_step, is_checked_out, read_pins, repositories_step
 from sdlauncher.setup.steps import perform
@@ -68,6 +69,9 @@ def _lost_files(site: Site) -> list[Repair]:
     if read_head(site.directory) is None:
         return []
     lost = [name for name in git(site.directory, "ls-files", "--deleted", "-z").stdout.split("\0") if name]
+    # A file that a full disk or a crash left empty holds nothing of anybody's.
+    emptied = (name for name in list_changes(site.directory) if name not in USERS_OWN)
+    lost += [name for name in emptied if (file := site.directory / name).is_file() and not file.stat().st_size]
     if not lost:
         return []
 
@@ -96,12 +100,15 @@ def _repositories(site: Site) -> list[Repair]:
 def _environment(site: Site) -> list[Repair]:
     if read_environment(site.venv) is None or not site.stamp.exists():
         return [_of("SDL-REPAIR-ENVIRONMENT", lambda: _install(site), path=site.venv)]
-    differing = find_differences(site)
+    differing, wanted = find_differences(site), read_wanted(site)
+    wrong = {name: version for name, (_, version) in differing.items()}
     found = []
     if differing:
-        wrong = {name: version for name, (_, version) in differing.items()}
         told = [f"{name} {there or '-'} -> {version}" for name, (there, version) in differing.items()]
         found.append(_of("SDL-REPAIR-PACKAGES", lambda: install_exactly(site, wrong), names=_shortened(told)))
+    torn = {name: wanted[name] for name in find_torn(site.venv, wanted) if name not in wrong}
+    if torn:
+        found.append(_of("SDL-REPAIR-TORN", lambda: install_exactly(site, torn, again=True), names=_shortened([*torn])))
     unfinished = [step.name for step in environment_steps(site) if not step.is_done()]
     if unfinished:
         found.append(_of("SDL-REPAIR-STEPS", lambda: _install(site), names=", ".join(unfinished)))

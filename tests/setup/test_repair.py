@@ -31,8 +31,31 @@ def codes(cli: Cli, *words: str) -> list[str]:
     return [it["code"] for it in ran.data["findings"]]
 
 
-def test_what_is_whole_needs_no_repair(cli: Cli, checkout: Path) -> None:
+def test_what_is_whole_needs_no_repair_and_says_so(cli: Cli, checkout: Path) -> None:
     assert codes(cli) == []
+    assert "nothing" in cli("repair").out
+    cli("snapshot", "take")
+    assert "nothing differs" in cli("rollback", "--dry-run").out
+
+
+def test_a_package_that_lost_its_files_is_installed_again(cli: Cli, checkout: Path) -> None:
+    module = packages_of(checkout) / "numpy" / "__init__.py"
+    module = module if module.exists() else packages_of(checkout) / "numpy.py"
+    before = module.read_bytes()
+    module.unlink()
+    assert codes(cli) == ["SDL-REPAIR-TORN"]
+    assert module.read_bytes() == before
+    module.unlink()
+    module.write_bytes(before[: len(before) // 2])
+    assert codes(cli) == ["SDL-REPAIR-TORN"]
+    assert module.read_bytes() == before and codes(cli) == []
+
+
+def test_a_program_file_that_was_left_empty_is_put_back(cli: Cli, checkout: Path) -> None:
+    text = (checkout / "launch.py").read_text()
+    (checkout / "launch.py").write_text("")
+    assert codes(cli) == ["SDL-REPAIR-FILES"]
+    assert (checkout / "launch.py").read_text() == text
 
 
 def test_a_package_that_an_extension_replaced_is_put_back(cli: Cli, world: World, checkout: Path) -> None:
