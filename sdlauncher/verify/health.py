@@ -21,6 +21,7 @@ CONNECT_SECONDS: Final = 3.0
 CALL_SECONDS: Final = 10.0
 POLL_SECONDS: Final = 0.25
 _SLOWEST_POLL: Final = 2.0
+_END_SECONDS: Final = 1.0
 # A WebUI that opens its port answers HTTP safely only when its API is mounted: 0.2 to 0.6 s later, measured. Whoever
 # cannot read its log waits a multiple of that.
 SETTLE_SECONDS: Final = 2.0
@@ -95,7 +96,22 @@ def await_model(target: Target, *, seconds: float) -> None:
 
 def name_cause(target: Target, error: SdLauncherError) -> SdLauncherError:
     """Return why no picture came: what the log of an instance of ours says of its model, if the answer tells less."""
+    if error.code == "SDL-HTTP-CLOSED":
+        return _end_of(target) or error
     return (_model_fault(target) if error.code in _VAGUE else None) or error
+
+
+def _end_of(target: Target) -> SdLauncherError | None:
+    """Return how an instance of ours ended just now, None if it goes on; its supervisor needs a moment to know."""
+    deadline = time.monotonic() + _END_SECONDS
+    while target.files is not None and time.monotonic() < deadline:
+        status = read_instance(target).status
+        if status.state != "running":
+            last = status.last_exit or {}
+            evidence = last.get("evidence") or last.get("signal") or last.get("cause") or status.state
+            return SdLauncherError("SDL-SMOKE-ENDED", instance=target.files.name, evidence=evidence)
+        time.sleep(0.05)
+    return None
 
 
 def _model_fault(target: Target) -> SdLauncherError | None:

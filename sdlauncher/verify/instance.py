@@ -62,7 +62,7 @@ def read_instance(target: Target) -> Instance:
         "instance": files.name,
         "pid": status.pid,
         "seconds": f"{_seconds_since(status.since):.0f}",
-        "evidence": last.get("evidence") or last.get("cause") or "its log tells more",
+        "evidence": last.get("evidence") or last.get("signal") or last.get("cause") or "its log tells more",
     }
     webui = catalog.load_webui(status.webui or target.webui or "a1111")
     return Instance(status, judge_process(status.state, facts), _endpoint(target, status), webui)

@@ -105,3 +105,10 @@ def test_a_model_that_fails_to_load_is_the_answer_of_smoke(cli: Cli, start: Star
     smoke = cli("smoke", "--json").data
     assert smoke["verdict"].startswith("SDL-MODEL-"), "what the log says of the model, not a second try"
     assert smoke["verdict"] == cli("health", "--json").data["verdict"]
+
+
+def test_a_webui_that_is_killed_while_it_paints_is_named_as_the_cause(cli: Cli, start: Start) -> None:
+    assert start("crash-at=generate,crash-with=KILL").code == 0
+    smoke = cli("smoke", "--json")
+    assert (smoke.code, smoke.data["verdict"]) == (1, "SDL-SMOKE-ENDED")
+    assert "Killed" in smoke.json["error"]["message"] or "SIGKILL" in smoke.json["error"]["message"]
