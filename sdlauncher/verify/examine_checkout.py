@@ -12,6 +12,7 @@ from typing import Final
 
 from sdlauncher import catalog
 from sdlauncher.core.exposure import find_exposure, judge_exposure
+from sdlauncher.core.script import find_block
 from sdlauncher.core.snapshot import USERS_OWN
 from sdlauncher.core.verdict import Level
 from sdlauncher.core.weights import GLANCE, LONGEST_HEADER, NoWeights, header_length, judge_weights
@@ -134,7 +135,10 @@ def check_configuration(patient: Patient) -> Iterator[Finding]:
 
 
 def _holds_secret(path: Path) -> bool:
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    text = path.read_text(encoding="utf-8", errors="replace")
+    # Our own block reads the password from its file when it is run.
+    start, end = find_block(text)
+    for line in (text[:start] + text[end:]).splitlines():
         live = line.strip()
         if live.startswith(("#", "::", "rem ", "REM ", "@rem ", "@REM ")):
             continue

@@ -120,6 +120,17 @@ def test_a_password_in_the_script_local_changes_and_proxies_are_seen(look: Exami
     assert "SDL-DOCTOR-SECRET" not in found and found["SDL-DOCTOR-PROXY"]["level"] == "ok"
 
 
+def test_a_password_that_our_block_reads_from_its_file_is_none_in_the_script(
+    look: Examine, cli: Cli, checkout: Path
+) -> None:
+    assert cli("configure", "--webui", "a1111", "--dir", checkout, "--listen").code == 0
+    assert "--api-auth" in (checkout / "webui-user.sh").read_text()
+    assert "SDL-DOCTOR-SECRET" not in look()
+    with (checkout / "webui-user.sh").open("a") as script:
+        script.write('export COMMANDLINE_ARGS="$COMMANDLINE_ARGS --api-auth u:p"\n')
+    assert "SDL-DOCTOR-SECRET" in look()
+
+
 def test_extensions_that_changed_since_last_time_are_named(look: Examine, checkout: Path, cli: Cli) -> None:
     (cli.home / "state" / "default").mkdir(parents=True)
     (checkout / "extensions" / "old").mkdir(parents=True)
