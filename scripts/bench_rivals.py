@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+# The command as it is installed, which is how rivals are measured too.
+OURS = str(Path(sys.executable).parent / "sdlauncher")
 LOG_SIZE = 16 << 20
 LOG_FILES = 40
 
@@ -157,10 +159,10 @@ class Ours(Contender):
         self.pid = control.start(self.files, spec, until_ready=False).supervisor_pid or 0
 
     def stop_words(self) -> list[str]:
-        return [sys.executable, "-m", "sdlauncher", "stop"]
+        return [OURS, "stop"]
 
     def status_words(self) -> list[str]:
-        return [sys.executable, "-m", "sdlauncher", "status"]
+        return [OURS, "status"]
 
     def supervisors(self) -> list[int]:
         return [self.pid]

@@ -24,9 +24,7 @@ def width_of(text: str) -> int:
 
 def gibibytes(size: int | None) -> str:
     """Write a size in bytes for people, e.g. `23.5 GiB`; `-` for one that is not known."""
-    from sdlauncher.core.hardware import GIB
-
-    return "-" if size is None else f"{size / GIB:.1f} GiB"
+    return "-" if size is None else f"{size / 2**30:.1f} GiB"
 
 
 def _pad(text: str, width: int) -> str:

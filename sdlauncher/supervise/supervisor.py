@@ -33,7 +33,8 @@ from sdlauncher.machine import process
 from sdlauncher.machine.process import MARK, Tree
 from sdlauncher.supervise.grip import Grip
 from sdlauncher.supervise.pulse import Pulse
-from sdlauncher.supervise.record import Folder, add_event, describe, read_record, recall, stamp, write_record
+from sdlauncher.supervise.recall import describe, recall
+from sdlauncher.supervise.record import Folder, add_event, read_record, stamp, write_record
 from sdlauncher.supervise.spec import LaunchSpec, read_spec
 from sdlauncher.supervise.watch import LogWatch
 
