@@ -47,17 +47,12 @@ def update_command(*, instance: str, ref: str | None, dry_run: bool, no_check: b
 @option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 def rollback_command(*, instance: str, snapshot: str | None, dry_run: bool) -> Report:
     """Restore a snapshot; the state before it becomes one as well."""
-    from sdlauncher.setup.snapshots import find_snapshot, plan_restore, restore, take_snapshot
-    from sdlauncher.supervise import control
+    from sdlauncher.setup.gate import go_back
+    from sdlauncher.setup.snapshots import find_snapshot, plan_restore
 
     site = open_named_site(instance)
-    files = site.paths.instance(instance)
-    chosen = find_snapshot(files, snapshot)
-    changes = plan_restore(site, chosen)
-    if not dry_run and changes:
-        control.stop(files)
-        take_snapshot(site, f"before going back to {chosen.id}")
-        changes = restore(site, chosen)
+    chosen = find_snapshot(site.paths.instance(instance), snapshot)
+    changes = plan_restore(site, chosen) if dry_run else go_back(site, chosen)
     data = {"snapshot": chosen.id, "dry_run": dry_run, "changes": [_describe_change(it) for it in changes]}
     nothing = messages.describe("say.rollback-nothing", {"id": chosen.id}, language()).sentence
     return Report(data, lambda: _render_changes(changes) if changes else nothing)

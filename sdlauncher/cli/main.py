@@ -42,6 +42,9 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 }
 
 
+_COMMON: Final = ("--json", "-v", "--verbose", "--no-color")
+
+
 class LazyGroup(click.Group):
     """A group that imports a command's module when that command is called."""
 
@@ -95,6 +98,7 @@ def run(arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    arguments = _move_common(arguments)
     name = next((word for word in arguments if not word.startswith("-")), "sdlauncher")
     head = arguments[: arguments.index("--")] if "--" in arguments else arguments
     as_json = "--json" in head or os.environ.get("SDLAUNCHER_JSON", "") not in ("", "0")
@@ -106,6 +110,14 @@ def run(arguments: list[str]) -> int:
     except BaseException as error:  # noqa: BLE001  the one place where every end of a command becomes a sentence
         return _explain(error, name, as_json=as_json)
     return result if isinstance(result, int) else 0
+
+
+def _move_common(arguments: list[str]) -> list[str]:
+    """Take options that every command has also in front of it: `sdlauncher --json status`."""
+    count = next((i for i, word in enumerate(arguments) if word not in _COMMON), len(arguments))
+    moved, rest = arguments[:count], arguments[count:]
+    end = rest.index("--") if "--" in rest else len(rest)
+    return [*rest[:end], *moved, *rest[end:]]
 
 
 def _explain(error: BaseException, command: str, *, as_json: bool) -> int:

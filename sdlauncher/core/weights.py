@@ -77,6 +77,9 @@ def _judge_safetensors(header: bytes, length: int, size: int) -> Weights | NoWei
     whole = 8 + length + end
     if size < whole:
         return NoWeights("SDL-WEIGHTS-CUT", f"{size} of {whole} bytes")
+    metadata = table.get("__metadata__")
+    if isinstance(metadata, dict) and str(metadata.get("format")).startswith("mini-diffusion"):
+        return Weights("safetensors", "checkpoint", "mini")  # Mini WebUI's own
     return Weights("safetensors", *_recognise(entries))
 
 

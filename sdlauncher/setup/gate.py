@@ -1,14 +1,16 @@
-"""The gate of an update: the instance is started and makes a picture before and after, and must not do worse."""
+"""An instance through a change: it makes a picture before and after an update, and runs afterwards if it ran before."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from sdlauncher.core.settings import Settings
+from sdlauncher.core.snapshot import Change, Snapshot
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.paths import Paths
 from sdlauncher.setup.run import start_instance
 from sdlauncher.setup.site import Say, Site
+from sdlauncher.setup.snapshots import plan_restore, restore, take_snapshot
 from sdlauncher.setup.update import Gate, Target, Updated, update
 from sdlauncher.supervise import control
 from sdlauncher.verify.smoke import SmokeRequest, run_smoke
@@ -44,6 +46,23 @@ def update_through_gate(site: Site, target: Target, *, check: bool) -> Updated:
     else:
         control.stop(files, timeout=settings.stop_timeout)
     return done
+
+
+def go_back(site: Site, snapshot: Snapshot) -> tuple[Change, ...]:
+    """Put an installation back to a snapshot and leave the instance running or stopped as it was.
+
+    The state before becomes a snapshot as well. Returns what was changed; raises what restoring and starting raise.
+    """
+    files = site.paths.instance(site.settings.instance)
+    if not plan_restore(site, snapshot):
+        return ()
+    was_up = control.read_status(files).is_up
+    control.stop(files, timeout=site.settings.stop_timeout)
+    take_snapshot(site, f"before going back to {snapshot.id}")
+    changes = restore(site, snapshot)
+    if was_up:
+        start_instance(site.paths, site.settings, say=site.say)
+    return changes
 
 
 def make_gate(paths: Paths, settings: Settings, say: Say) -> Gate:

@@ -182,6 +182,7 @@ class Supervisor:
             self._step(self._loops() or Output())
         elif self._serves and ("launching" in names or after.stage == "listening"):
             self._pulse.restart()
+            self.server = None
             self._step(Relaunched())
         if after.model != before.model and after.model in ("loaded", "failed"):
             self._event(f"model-{after.model}")

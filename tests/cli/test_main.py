@@ -51,6 +51,11 @@ def test_a_usage_error_with_json_is_the_envelope_on_stdout(cli: Cli, words: tupl
     assert ran.json["error"]["hint"]
 
 
+def test_what_every_command_takes_may_stand_before_it(cli: Cli) -> None:
+    assert cli("--json", "list").data == cli("list", "--json").data
+    assert cli("--json", "flags", "check", "--webui", "mini", "--", "--api").data["webui"] == "mini"
+
+
 def test_a_broken_settings_file_ends_a_command_with_its_name(cli: Cli) -> None:
     file = cli.home / "config" / "config.toml"
     file.parent.mkdir()

@@ -30,6 +30,13 @@ def mini(cli: Cli) -> Path:
     return Path(cli("install", "--webui", "mini", "--json").data["dir"])
 
 
+def test_the_model_of_mini_webui_is_known(cli: Cli, mini: Path) -> None:
+    listed = cli("model", "list", "--json").data["models"]
+    assert [(it["name"], it["kind"], it["family"]) for it in listed] == [
+        ("mini-diffusion-v1.safetensors", "checkpoint", "mini")
+    ]
+
+
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """A folder and the URL it is served under."""

@@ -83,7 +83,10 @@ def test_an_update_goes_through_the_gate_and_can_be_taken_back(cli: Cli, world: 
     assert [it["commit"] for it in listed] == [before]
     assert cli("rollback", "--dry-run", "--json").data["changes"]
     assert head(checkout) == later
+    assert cli("start").code == 0
     assert cli("rollback", "--json").code == 0
+    assert cli("status", "--json").data["state"] == "running", "it is left as it was"
+    cli("stop")
     assert head(checkout) == before
     assert head(checkout / "repositories" / "k-diffusion") == world.side
     assert numpy_of(checkout) == "1.26.2"
