@@ -17,7 +17,7 @@ from sdlauncher.errors import SdLauncherError
 
 if TYPE_CHECKING:
     from sdlauncher.verify.bench import BenchRun
-    from sdlauncher.verify.doctor import Finding, Patient
+    from sdlauncher.verify.finding import Finding, Patient
 
 _COLOURS = {"error": "red", "warning": "yellow", "info": "cyan", "ok": "green"}
 
@@ -151,7 +151,7 @@ def _find_patient(instance: str, spoken: dict[str, Any]) -> Patient:
     from sdlauncher.machine.paths import locate_paths
     from sdlauncher.machine.settings import checkout_of, read_settings
     from sdlauncher.setup.configure import configure, plan_for
-    from sdlauncher.verify.doctor import Patient
+    from sdlauncher.verify.finding import Patient
 
     paths = locate_paths()
     settings = read_settings(paths, instance, spoken)

@@ -18,7 +18,7 @@ from sdlauncher.core.verdict import Level
 from sdlauncher.core.weights import GLANCE, LONGEST_HEADER, NoWeights, header_length, judge_weights
 from sdlauncher.machine import git
 from sdlauncher.machine.files import read_json, write_json
-from sdlauncher.verify.doctor import Check, Finding, Patient, Remedy, finding
+from sdlauncher.verify.finding import Check, Finding, Patient, Remedy, finding
 
 _MODELS: Final = "models/Stable-diffusion"
 _SUFFIXES: Final = (".safetensors", ".ckpt")

@@ -15,7 +15,7 @@ from sdlauncher.core.verdict import Level
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.command import run
 from sdlauncher.machine.python import Environment, normalise, read_environment
-from sdlauncher.verify.doctor import Check, Finding, Patient, finding
+from sdlauncher.verify.finding import Check, Finding, Patient, finding
 
 # Importing torch takes 2 s on a fast disk and half a minute on a cold, slow one.
 _SECONDS: Final = 120

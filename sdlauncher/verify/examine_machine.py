@@ -12,7 +12,7 @@ from sdlauncher.core.hardware import GIB, MIB, Gpu
 from sdlauncher.core.verdict import Level
 from sdlauncher.machine import command, git, ports
 from sdlauncher.supervise.status import living_tree, read_status
-from sdlauncher.verify.doctor import Check, Finding, Patient, finding
+from sdlauncher.verify.finding import Check, Finding, Patient, finding
 
 # Installing torch takes about 10 GB for a while; below 2 GB even pictures and logs soon fail.
 _DISK_LOW: Final = 10 * GIB

@@ -17,9 +17,10 @@ from sdlauncher.core.settings import Settings
 from sdlauncher.core.verdict import Level
 from sdlauncher.machine.paths import InstancePaths
 from sdlauncher.verify import doctor
-from sdlauncher.verify.doctor import Patient, examine, finding
+from sdlauncher.verify.doctor import examine
 from sdlauncher.verify.examine_environment import check_environment
 from sdlauncher.verify.examine_machine import check_gpu
+from sdlauncher.verify.finding import Patient, finding
 from tests.conftest import Cli, Ran, free_port
 
 GIB = 1 << 30
