@@ -73,12 +73,13 @@ def test_a_recipe_pins_commits_and_has_a_lock_for_every_python(name: str) -> Non
             assert lock is not None, (python, system)
             text = lock.read_text(encoding="utf-8")
             pinned = parse_lock(text)
-            assert pinned["setuptools"] == "69.5.1", "newer ones break the build of CLIP"
-            assert pinned["numpy"].startswith("1.")
-            assert "openai-clip" in pinned
+            if "clip-build" in cures.applied:
+                assert pinned["setuptools"] == "69.5.1", "newer ones break the build of CLIP"
+                assert "openai-clip" in pinned
+            assert pinned["numpy"].startswith("1.") or "numpy-2" not in cures.applied
             assert "torch" not in pinned, "which torch is right depends on the GPU"
             assert text.count("--hash=sha256:") >= len(pinned)
-    assert "setuptools<70" in cures.build_constraints
+    assert ("setuptools<70" in cures.build_constraints) == ("clip-build" in cures.applied)
 
 
 def test_pins_of_the_checkouts_own_text_win() -> None:
