@@ -6,8 +6,8 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import click
 
@@ -17,11 +17,10 @@ from sdlauncher.errors import SdLauncherError
 SCHEMA = "sdlauncher/1"
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """What a command found. `text` renders it for people; `failure` makes the command end with that error's code."""
 
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = MappingProxyType({})
     text: Callable[[], str] | None = None
     failure: SdLauncherError | None = None
 

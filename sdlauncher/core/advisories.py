@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Advisory:
+# Named tuples: an installation that has nothing to do pays for what it imports.
+class Advisory(NamedTuple):
     """A break of the world around a WebUI. `signatures` are the ids under which `explain` knows its log lines.
 
     What it hits: an empty tuple is any. `before` is the first version of the WebUI that no longer needs the cure.
@@ -21,23 +24,22 @@ class Advisory:
     webuis: tuple[str, ...] = ()
     systems: tuple[str, ...] = ()
     before: str = ""
-    repositories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    repositories: Mapping[str, tuple[str, ...]] = _NOTHING
     constraints: tuple[str, ...] = ()
     build_constraints: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = _NOTHING
 
 
-@dataclass(frozen=True, slots=True)
-class Cures:
+class Cures(NamedTuple):
     """All that the chosen advisories change, together."""
 
     applied: tuple[str, ...] = ()
-    repositories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    repositories: Mapping[str, tuple[str, ...]] = _NOTHING
     constraints: tuple[str, ...] = ()
     build_constraints: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = _NOTHING
 
 
 def choose_advisories(

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 _LINK: Final = re.compile(r"^160000 commit ([0-9a-f]{40})\t(.+)$", re.MULTILINE)
 _PIN: Final = re.compile(r"""environ\.get\(['"](\w+?)_(?:COMMIT_)?HASH['"], ['"]([0-9a-f]{40})['"]\)""")
 
 
-@dataclass(frozen=True, slots=True)
-class VersionLine:
+class VersionLine(NamedTuple):
     """Where a checkout tells its version: a file and a regular expression with a group `version`."""
 
     file: str
     line: str
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
+class Marks(NamedTuple):
     """How a checkout of one WebUI is told from the others: files it has, files it has not, lines its files say."""
 
     webui: str
@@ -30,8 +27,7 @@ class Marks:
     version: VersionLine | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Repository:
+class Repository(NamedTuple):
     """A git repository at a pinned commit. `skip` are sparse-checkout patterns of what no WebUI ever reads.
 
     The pin of a `submodule` is what the checkout's own tree says.
@@ -47,8 +43,7 @@ class Repository:
     submodule: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(NamedTuple):
     """How one release of a WebUI is installed: Pythons best first, `proof` the modules that must import.
 
     `packages` are Python packages that come from a repository at a commit rather than from the index; their `folder`
@@ -120,8 +115,7 @@ def follow_pins(recipe: Recipe, launch_utils: str, tree: str = "") -> tuple[Repo
     asked = dict(_PIN.findall(launch_utils))
     links = {folder: commit for commit, folder in _LINK.findall(tree)}
     return tuple(
-        replace(
-            repository,
+        repository._replace(
             commit=links.get(repository.folder, repository.commit)
             if repository.submodule
             else asked.get(repository.variable, repository.commit),

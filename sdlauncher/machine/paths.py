@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from sdlauncher.errors import SdLauncherError
 
 _INSTANCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-@dataclass(frozen=True, slots=True)
-class InstancePaths:
+# Named tuples and not dataclasses: every command makes these, and a dataclass costs it a millisecond.
+class InstancePaths(NamedTuple):
     """The files of one instance. The supervisor alone writes `state`, the command line alone writes `request`."""
 
     name: str
@@ -60,8 +60,7 @@ class InstancePaths:
         return self.root / "events.jsonl"
 
 
-@dataclass(frozen=True, slots=True)
-class Paths:
+class Paths(NamedTuple):
     """The folders of this user."""
 
     config: Path

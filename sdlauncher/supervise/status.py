@@ -6,9 +6,9 @@ import json
 import os
 import time
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 import sdlauncher
 from sdlauncher.core.process import ProcessId
@@ -21,8 +21,7 @@ LIVE: Final = ("starting", "running", "stopping", "backoff")
 MARGIN: Final = 15.0  # seconds beyond the grace in which a supervisor has to have finished
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(NamedTuple):
     """How an instance is, as `status --json` tells it. `pid` is the WebUI itself, not the script around it."""
 
     instance: str
@@ -43,7 +42,7 @@ class Status:
     gpu: str | None = None
     draining: str | None = None
     retry_in: float | None = None
-    record: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    record: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def is_up(self) -> bool:
@@ -52,7 +51,7 @@ class Status:
 
     def data(self) -> dict[str, Any]:
         """Return the fields that scripts may rely on."""
-        names = (name for name in self.__dataclass_fields__ if name != "record")
+        names = (name for name in self._fields if name != "record")
         return {name: getattr(self, name) for name in names}
 
 
@@ -68,12 +67,12 @@ def read_status(files: InstancePaths, *, adopt: bool = True) -> Status:
             record = _adopt(files, record)
         elif not living_tree(record):
             record = {**record, "state": "stopped", "pid": None, "supervisor_pid": None}
-    return replace(status_of(files, record), memory_rss=_memory(record))
+    return status_of(files, record)._replace(memory_rss=_memory(record))
 
 
 def status_of(files: InstancePaths, record: Mapping[str, Any]) -> Status:
     """Return what a record says."""
-    known = {name: record[name] for name in Status.__dataclass_fields__ if name in record and record[name] is not None}
+    known = {name: record[name] for name in Status._fields if name in record and record[name] is not None}
     known["instance"] = files.name
     return Status(**known, record=record)
 
