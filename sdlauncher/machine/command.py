@@ -1,10 +1,11 @@
-"""Other programs: the one wrapper over subprocess for commands that are run to their end."""
+"""Other programs: the one wrapper over subprocess for commands that are run to their end.
+
+What it wraps is imported when something is run: most that could run a program finds that it need not.
+"""
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,8 @@ class Completed:
 
 def find(program: str) -> Path | None:
     """Return the absolute path of `program` on PATH, or None. A match in the working directory does not count."""
+    import shutil
+
     found = shutil.which(program)
     if found is None:
         return None
@@ -51,6 +54,8 @@ def run(
     `timeout` in seconds. `env` is the whole environment, None for ours. Raises SDL-COMMAND-MISSING when the program
     is not there or may not be run, SDL-COMMAND-TIMEOUT when it takes longer (it is killed).
     """
+    import subprocess
+
     words = tuple(os.fspath(word) for word in argv)
     try:
         done = subprocess.run(
@@ -85,6 +90,8 @@ def follow(
     command and its children keep (a lock that they thereby hold for as long as they live). `timeout` in seconds.
     Raises SDL-COMMAND-MISSING, SDL-COMMAND-TIMEOUT (the command is killed), SDL-FILE-WRITE when the log cannot be.
     """
+    import subprocess
+
     words = tuple(os.fspath(word) for word in argv)
     try:
         log.parent.mkdir(parents=True, exist_ok=True)

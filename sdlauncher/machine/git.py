@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -206,6 +205,8 @@ def _link(file: Path, target: Path) -> None:
     try:
         os.link(file, fresh)
     except OSError:
+        import shutil
+
         shutil.copyfile(file, fresh)
     fresh.replace(target)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 import sys
@@ -82,6 +81,8 @@ def find_torn(root: Path, names: Iterable[str]) -> list[str]:
 
 
 def _is_whole(folder: Path, record: Path) -> bool:
+    import csv
+
     try:
         text = record.read_text(encoding="utf-8")
         rows = csv.reader(text.splitlines())

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 from sdlauncher.catalog import load_webui
 from sdlauncher.catalog.recipe import describe_advisories, load_advisories, load_recipe
 from sdlauncher.core.advisories import Cures, choose_advisories, combine
-from sdlauncher.core.hardware import Hardware
 from sdlauncher.core.mirrors import Mirrors, parse_mirrors
 from sdlauncher.core.settings import Settings
 from sdlauncher.core.verdict import Level
@@ -32,6 +31,7 @@ from sdlauncher.setup.sources import checkout_step, read_pins, repositories_step
 from sdlauncher.setup.steps import Step, StepResult, perform, perform_lanes
 
 if TYPE_CHECKING:  # "nothing to do" must be quick, and needs none of it
+    from sdlauncher.core.hardware import Hardware
     from sdlauncher.setup.unbundle import Bundle
 
 __all__ = ["Installed", "Say", "install", "open_site"]

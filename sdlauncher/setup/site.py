@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sdlauncher.core.advisories import Cures
-from sdlauncher.core.hardware import Hardware
 from sdlauncher.core.mirrors import Mirrors
 from sdlauncher.core.recipe import Recipe
 from sdlauncher.core.settings import Settings
@@ -17,8 +16,9 @@ from sdlauncher.machine.files import read_json, write_json
 from sdlauncher.machine.git import quiet_environment
 from sdlauncher.machine.paths import Paths
 
-if TYPE_CHECKING:  # most sites have no bundle
+if TYPE_CHECKING:  # most sites have no bundle, and never ask what hardware there is
     from sdlauncher.core.bundle import Manifest
+    from sdlauncher.core.hardware import Hardware
 
 # Written before the first file of a checkout and removed after the last: what lies between is ours to go on with.
 UNFINISHED = ".sdlauncher-unfinished"
