@@ -10,9 +10,9 @@ from typing import Final
 from sdlauncher.core.sieve import Sieve, newlines_before, shapes_of
 
 SEVERITIES: Final = ("fatal", "error", "warning", "info")
-# What a log begins a run with: webui.sh, launch.py, and a start without its checks.
+# What a log begins a run with, in this order: webui.sh, launch.py, and its end. Installing can lie between any two.
 _RUN: Final = re.compile(
-    r"^(Launching launch\.py\.\.\.|Python 3\.\d+\.\d+ \(|Launching (Web UI|API server) with arguments)"
+    r"^(?:(Launching launch\.py\.\.\.)|(Python 3\.\d+\.\d+ \()|(Launching (?:Web UI|API server) with arguments))"
 )
 _RUN_SHAPE: Final = re.compile(rb"Launching |Python 0\.")
 _STARTED: Final = re.compile(r"Startup time: \d")
@@ -37,8 +37,6 @@ _MOST_READ: Final = 4096
 # A log of nothing but restarts is read in full only around its end, and elsewhere for what is new.
 _MANY_LINES: Final = 256
 _FEW_RUNS: Final = 4
-# The lines of webui.sh and launch.py that begin one and the same run stand close together.
-_SAME_RUN_LINES: Final = 60
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,6 +119,7 @@ class _Run:
     line: int = 0
     before: dict[str, Finding] = field(default_factory=dict)
     after: dict[str, Finding] = field(default_factory=dict)
+    stage: int = 0
     started: bool = False
     loaded_line: int = 0
     exception: Finding | None = None
@@ -308,9 +307,12 @@ class LogReader:
     def _mark(self, text: str, number: int) -> None:
         """Follow how far the run is, and note the first exception that ends a traceback."""
         run = self._run
-        if _RUN.match(text):
-            if run.line == 0 or number - run.line > _SAME_RUN_LINES or run.started:
+        if (begun := _RUN.match(text)) is not None:
+            stage = begun.lastindex or 0
+            # One run says each of these once; the first of them said again is the next run.
+            if run.line == 0 or stage <= run.stage or run.started:
                 self._begin_run(number)
+            self._run.stage = stage
         elif _STARTED.search(text):
             run.started = True
         elif _LOADED.search(text):

@@ -23,6 +23,7 @@ _CAUSES: Final = (
     ("FileNotFoundError", "SDL-SMOKE-NO-MODEL"),
     ("SafetensorError", "SDL-SMOKE-MODEL-CORRUPT"),
     ("deserializing header", "SDL-SMOKE-MODEL-CORRUPT"),
+    ("Failed to recognize model type", "SDL-SMOKE-MODEL-KIND"),
     ("'NoneType' object has no attribute", "SDL-SMOKE-MODEL-FAILED"),
 )
 
@@ -74,5 +75,6 @@ def _read_words(reply: Reply) -> str:
             if isinstance(item, dict)
         ]
         return "; ".join(parts)
-    words = [str(body.get(key)) for key in ("error", "detail", "errors") if body.get(key)]
+    # AUTOMATIC1111 says `errors` where Forge says `message`.
+    words = [str(body.get(key)) for key in ("error", "detail", "errors", "message") if body.get(key)]
     return ": ".join(words) or reply.excerpt(200)

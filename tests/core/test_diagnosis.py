@@ -132,6 +132,15 @@ def test_the_last_run_is_told_before_earlier_ones() -> None:
     assert first_decisive(healthy) is None and healthy[0].id == "oom"
 
 
+def test_an_installation_in_between_makes_no_second_run() -> None:
+    begins = ("Launching launch.py...", "Python 3.10.13 (main, May 9 2026)", BEGIN)
+    pip = ["Collecting x"] * 200
+    found = explain(begins[0], begins[1], CLIP, *pip, begins[2], OOM)
+    assert {it.id: it.is_last_run for it in found} == {"oom": True, "clip_pkg_resources": True}
+    twice = explain(*begins, OOM, *begins, CORRUPT)
+    assert {it.id: it.is_last_run for it in twice} == {"safetensors_header": True, "oom": False}
+
+
 def test_a_benign_line_is_not_the_fault_it_looks_like() -> None:
     benign = "Warning: caught exception 'Found no NVIDIA driver on your system.', memory monitor disabled"
     assert ids(BEGIN, benign, STARTED) == ["startup_time"]

@@ -65,6 +65,8 @@ def fault(name: str, words: str, status: int = 500) -> Behaviour:
         (fault("SafetensorError", "Error while deserializing header: HeaderTooLarge"), "SDL-SMOKE-MODEL-CORRUPT"),
         (fault("AttributeError", "'NoneType' object has no attribute 'pop'"), "SDL-SMOKE-MODEL-FAILED"),
         (fault("KeyError", "'nosuch_setting'"), "SDL-SMOKE-FAILED"),
+        (answer_json({"error": "ValueError", "detail": "", "message": "Failed to recognize model type!"}, 500),
+         "SDL-SMOKE-MODEL-KIND"),
         (answer(500, b"Internal Server Error", "text/plain; charset=utf-8"), "SDL-SMOKE-OUTPUT-GONE"),
         (answer(500, b"<html>oops</html>", "text/html"), "SDL-SMOKE-FAILED"),
     ],
