@@ -21,8 +21,8 @@ Model loaded in 1.5s (load weights from disk: 0.2s, create model: 1.1s).
 """
 
 
-def _watcher() -> Watcher:
-    log = load_webui("a1111").log
+def _watcher(webui: str = "a1111") -> Watcher:
+    log = load_webui(webui).log
     return Watcher(Patterns(*(getattr(log, name) for name in Patterns._fields)))
 
 
@@ -70,6 +70,14 @@ def test_a_ui_that_restarts_is_not_ready_any_more() -> None:
     assert watcher.progress.stage == "started"
     assert "launching" in watcher.feed("Launching Web UI with arguments: --api\n")
     assert watcher.progress == watcher.progress._replace(stage="launching", model="unknown")
+
+
+def test_a_model_that_forge_does_not_know_has_failed() -> None:
+    watcher = Watcher(Patterns(*(getattr(load_webui("forge").log, name) for name in Patterns._fields)))
+    watcher.feed(
+        START + "    raise ValueError('Failed to recognize model type!')\nValueError: Failed to recognize model type!\n"
+    )
+    assert watcher.progress.model == "failed"
 
 
 def test_what_is_done_is_told_while_one_waits_and_not_later() -> None:
