@@ -49,7 +49,9 @@ def start_instance(
         return control.wait_ready(files, wait, progress_teller(say)) if until_ready else now
     settings = settle_webui(paths, settings)
     spec = build_spec(paths, settings, force=force, say=say)
-    require_free_port(spec.host, spec.port)
+    if not now.is_up:
+        # One that is still being stopped has its port until then; the start waits for it.
+        require_free_port(spec.host, spec.port)
     remember(files, {**(spoken or {}), "webui": settings.webui})
     if foreground:
         from sdlauncher.supervise.foreground import run

@@ -101,6 +101,20 @@ def test_a_folder_without_a_webui_is_not_started(cli: Cli) -> None:
     assert (ran.code, ran.json["error"]["code"]) == (5, "SDL-NOT-A-CHECKOUT")
 
 
+def test_a_start_waits_for_a_stop_that_is_under_way(mini: Cli) -> None:
+    (mini.home / "config" / "config.toml").open("a").write("stop_timeout = 2\n")
+    first = mini("start", "--webui", "mini", "--json", env={"MINI_WEBUI_MISBEHAVE": "ignore-term"})
+    assert first.code == 0, first.err
+    stopping = subprocess.Popen(
+        [sys.executable, "-m", "sdlauncher", "stop"], env=mini.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wait_for(lambda: mini("status", "--json").data["state"] == "stopping")
+    again = mini("start", "--json")
+    assert again.code == 0, again.out
+    assert again.data["pid"] != first.data["pid"]
+    assert stopping.wait(20) == 0
+
+
 def test_logs_of_nothing(cli: Cli) -> None:
     assert cli("logs", "--json").json["error"]["code"] == "SDL-NO-LOG"
 
