@@ -8,9 +8,9 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from sdlauncher.errors import SdLauncherError
 
@@ -20,22 +20,14 @@ _MANIFEST_MOST: Final = 64 * 1024 * 1024
 
 def write_archive(target: Path, first: tuple[str, bytes], files: Iterable[tuple[str, Path]]) -> None:
     """Write a tar with the bytes of `first` at its beginning and then the files. Raises SDL-FILE-WRITE."""
-    fresh = target.with_name(f".{target.name}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with fresh.open("wb") as stream, tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
+    with _whole(target) as stream:
+        with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
             archive.addfile(_plain(first[0], len(first[1])), io.BytesIO(first[1]))
             for name, path in files:
                 with path.open("rb") as source:
                     archive.addfile(_plain(name, path.stat().st_size), source)
-            stream.flush()
-            os.fsync(stream.fileno())
-        fresh.replace(target)
-    except OSError as error:
-        raise SdLauncherError("SDL-FILE-WRITE", path=target, evidence=error.strerror or str(error)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            fresh.unlink()
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def read_first(file: Path, name: str) -> dict[str, Any]:
@@ -112,16 +104,23 @@ def _take(archive: Path, name: str, source: Any, target: Path, digest: str) -> N
 
     if target.is_file() and hash_file(target) == digest:
         return
-    fresh = target.with_name(f".{target.name}.part")
     found = hashlib.sha256()
+    with _whole(target) as stream:
+        while piece := source.read(_PIECE):
+            found.update(piece)
+            stream.write(piece)
+        if found.hexdigest() != digest:
+            raise SdLauncherError("SDL-BUNDLE-DAMAGED", path=archive, evidence=f"the checksum of {name} is wrong")
+
+
+@contextlib.contextmanager
+def _whole(target: Path) -> Iterator[BinaryIO]:
+    """Write a large file under another name, which becomes `target` when the block ends well. Raises SDL-FILE-WRITE."""
+    fresh = target.with_name(f".{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with fresh.open("wb") as stream:
-            while piece := source.read(_PIECE):
-                found.update(piece)
-                stream.write(piece)
-        if found.hexdigest() != digest:
-            raise SdLauncherError("SDL-BUNDLE-DAMAGED", path=archive, evidence=f"the checksum of {name} is wrong")
+            yield stream
         fresh.replace(target)
     except OSError as error:
         raise SdLauncherError("SDL-FILE-WRITE", path=target, evidence=error.strerror or str(error)) from error

@@ -56,10 +56,14 @@ def _key_and_value(line: str) -> tuple[str, str]:
     return key.strip().lower(), value.strip()
 
 
+def site_packages(root: Path) -> tuple[Path, ...]:
+    """Return the folders of an environment that hold its packages: one, as a rule, and none where it is broken."""
+    return (*root.glob("lib/python3*/site-packages"), *root.glob("Lib/site-packages"))
+
+
 def _packages(root: Path) -> dict[str, str]:
-    folders = [*root.glob("lib/python3*/site-packages"), *root.glob("Lib/site-packages")]
     found: dict[str, str] = {}
-    for folder in folders:
+    for folder in site_packages(root):
         # Half of the time of an installation with nothing to do went into making paths of them.
         for entry in os.listdir(folder):  # noqa: PTH208
             if entry.endswith(".dist-info") and (match := _DIST_INFO.fullmatch(entry)):
@@ -71,7 +75,7 @@ def find_torn(root: Path, names: Iterable[str]) -> list[str]:
     """Return which of these packages lack files, or have shorter ones, than was recorded when they were installed."""
     wanted = {normalise(name): name for name in names}
     torn = []
-    for folder in (*root.glob("lib/python3*/site-packages"), *root.glob("Lib/site-packages")):
+    for folder in site_packages(root):
         for entry in folder.iterdir():
             match = _DIST_INFO.fullmatch(entry.name)
             name = wanted.get(normalise(match["name"])) if match else None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sdlauncher.core.recipe import Repository
 from sdlauncher.machine.files import write_bytes
-from sdlauncher.machine.python import environment_python, normalise
+from sdlauncher.machine.python import environment_python, normalise, site_packages
 from sdlauncher.machine.uv import uv_command
 from sdlauncher.setup.packages import index_words, install_words, read_packages, step_failed, uv_settings
 from sdlauncher.setup.site import Site
@@ -67,13 +67,9 @@ def _mark(site: Site, package: Repository) -> None:
     origin = {"vcs": "git", "commit_id": package.commit, "requested_revision": package.commit}
     text = json.dumps({"url": package.url, "vcs_info": origin})
     name = package.folder.replace("-", "_")
-    for folder in _site_packages(site.venv):
+    for folder in site_packages(site.venv):
         for info in folder.glob(f"{name}-*.dist-info"):
             write_bytes(info / "direct_url.json", text.encode())
-
-
-def _site_packages(venv: Path) -> tuple[Path, ...]:
-    return (*venv.glob("lib/python3*/site-packages"), *venv.glob("Lib/site-packages"))
 
 
 def _pins(site: Site) -> dict[str, str]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import Cli, Ran
+from tests.conftest import Cli, Ran, free_port
 
 Start = Callable[..., Ran]
 
@@ -18,9 +17,7 @@ def start(cli: Cli) -> Start:
     """Bring up a Mini WebUI that misbehaves as told, on a free port, without a picture."""
 
     def run(misbehaviour: str = "", *words: object, command: str = "up") -> Ran:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         smoke = ("--no-smoke",) if command == "up" else ()
         words = (command, "--webui", "mini", "--port", port, *smoke, *words, "--json")
         return cli(*words, env={"MINI_WEBUI_MISBEHAVE": misbehaviour})

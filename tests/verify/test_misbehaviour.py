@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from sdlauncher.mini import lay_out
 from sdlauncher.verify.health import check_health
 from sdlauncher.verify.smoke import SmokeRequest, run_smoke
 from sdlauncher.verify.target import find_target
+from tests.conftest import free_port
 
 ASKED = SmokeRequest(width=64, height=64, steps=4, seconds=20)
 
@@ -32,9 +32,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextlib.contextmanager
 def running(checkout: Path, log: Path, misbehaviour: str, *flags: str) -> Iterator[str]:
     """Run it outside any supervision, wait for its log to say that the start is over, and yield its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with log.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, "-u", "launch.py", "--port", str(port), *flags],
@@ -112,9 +110,7 @@ def test_a_gpu_build_without_a_gpu_is_explained_by_the_picture_that_failed(check
 
 
 def test_a_webui_whose_output_nobody_reads_any_more_is_told_by_its_bare_500(checkout: Path, tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-u", "launch.py", "--api", "--port", str(port)],
         cwd=checkout, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
