@@ -77,7 +77,11 @@ _ASKED = frozenset({"SIGTERM", "SIGINT", "SIGHUP", "CONTROL_C_EXIT"})
 _ERRORS = ("Error", "Exception", "error", "ERROR", "fatal", "FATAL", "Interrupt")
 # What git says of a checkout without tags, at every start.
 _BENIGN = ("fatal: No names found, cannot describe anything.", "fatal: No tags can describe the given commit.")
+# What a WebUI says when its own API was told to stop (AUTOMATIC1111 and the forks of it; SD.Next). A generation that
+# runs is finished first, so that its progress may follow.
+_ASKED_TO_STOP = ("Stopping server...", "Server shutdown request received")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_RECENT = 60  # lines
 _LITTLE_DISK = 16 << 20
 
 
@@ -87,6 +91,23 @@ def find_cause(ending: Ending, lines: Sequence[str]) -> Cause:
     A script's exit code proves nothing (webui.sh returns 0 whatever happened), so lines come before codes.
     """
     clean = [_COLOURS.sub("", line).strip() for line in lines]
+    return _find_asked(ending, clean) or _find_trouble(ending, clean)
+
+
+def name_status(code: int) -> str | None:
+    """Return the name of the exception that a Windows exit status stands for, None for an ordinary exit code."""
+    return _STATUSES.get(code & 0xFFFFFFFF)
+
+
+def _find_asked(ending: Ending, clean: Sequence[str]) -> Cause | None:
+    """Return the end that its own API was asked for, None when it ended in another way."""
+    if ending.signal is not None or ending.code or not ending.ready:
+        return None
+    said = next((line for line in reversed(clean[-_RECENT:]) if line.endswith(_ASKED_TO_STOP)), "")
+    return Cause("stopped-by-api", evidence=said[:300]) if said else None
+
+
+def _find_trouble(ending: Ending, clean: Sequence[str]) -> Cause:
     signal, evidence = ending.signal, ""
     for line in reversed(clean):
         if told := _told_by_shell(line):
@@ -113,14 +134,9 @@ def find_cause(ending: Ending, lines: Sequence[str]) -> Cause:
     return Cause("exited", None, None, last[:300] or code or (clean[-1][:300] if clean else ""))
 
 
-def name_status(code: int) -> str | None:
-    """Return the name of the exception that a Windows exit status stands for, None for an ordinary exit code."""
-    return _STATUSES.get(code & 0xFFFFFFFF)
-
-
 def _find_sign(lines: Sequence[str], *, started: bool) -> tuple[Sign | None, str]:
     """Return the most decisive sign. Once it served, what was said long ago is no cause: only the last lines count."""
-    recent = lines[-60:] if started else lines
+    recent = lines[-_RECENT:] if started else lines
     for sign in SIGNS:
         for line in reversed(recent):
             if any(word in line for word in sign.words):

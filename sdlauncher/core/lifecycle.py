@@ -136,12 +136,12 @@ class Hung(NamedTuple):
 
 
 class Exited(NamedTuple):
-    """Its first process has gone. `chance` (0 to 1) spreads the back-off; `wanted`: it asked to be started again."""
+    """Its first process has gone. `chance` (0 to 1) spreads the back-off; `asked`: what its own UI or API was told."""
 
     cause: Cause
     chance: float = 0.5
     survivors: bool = False
-    wanted: bool = False
+    asked: After | None = None
 
 
 class Gone(NamedTuple):
@@ -223,14 +223,13 @@ def _asked(status: Status, event: Stop | Restart, now: float, policy: Policy) ->
 def _living(status: Status, event: Event, now: float, policy: Policy) -> Step:  # noqa: PLR0911  one per event
     starting = status.state is State.STARTING
     if isinstance(event, Exited):
+        # What was to be stopped stays stopped, whatever its own UI was told meanwhile.
+        after = After.STOPPED if After.STOPPED in (status.draining, event.asked) else event.asked or status.draining
         if event.survivors:
-            after = After.RESTART if event.wanted else status.draining or After.CRASH
-            return _terminate(status, after, event.cause, now, policy)
-        if event.wanted:
+            return _terminate(status, after or After.CRASH, event.cause, now, policy)
+        if event.asked is After.RESTART and after is After.RESTART:
             return _spawn(status._replace(cause=event.cause), now, policy)
-        return _ended(
-            status._replace(after=status.draining or After.CRASH, cause=event.cause), event.chance, now, policy
-        )
+        return _ended(status._replace(after=after or After.CRASH, cause=event.cause), event.chance, now, policy)
     if isinstance(event, Output):
         return status._replace(deadline=now + policy.start_silence) if starting else status, Action.NOTHING
     if isinstance(event, Ready) and starting:

@@ -12,6 +12,7 @@ from sdlauncher.core.lifecycle import (
     LIVE,
     OVER,
     Action,
+    After,
     Cause,
     Event,
     Exited,
@@ -277,16 +278,17 @@ class Supervisor:
         self._read(time.monotonic(), all_of_it=True)
         code, signal = (None, None) if wait_status is None else process.decode(wait_status)
         self.exit_code = code
-        asked = code == 0 and self._serves and os.path.exists(f"{self.spec.checkout}/{self.spec.restart_file}")  # noqa: PTH110
+        again = code == 0 and self._serves and os.path.exists(f"{self.spec.checkout}/{self.spec.restart_file}")  # noqa: PTH110
         oom_kills = process.count_oom_kills() - self._oom_kills
         ending = Ending(code, signal, self._serves, oom_kills, process.free_bytes(self.folder.root))
         cause = find_cause(ending, self.log.tail())
+        asked = After.RESTART if again else After.STOPPED if cause.kind == "stopped-by-api" else None
         survivors = self._grip is not None and bool(self._grip.survivors(self._helpers))
         if not survivors:
             self._release()
         ended = Exited(cause, _chance(), survivors, asked)
         self._step(ended)
-        self._event("ended", asked=asked, code=code, **cause._asdict())
+        self._event("ended", asked=asked is not None, code=code, **cause._asdict())
 
     def _check_gone(self) -> None:
         if self._grip is not None and self.status.state is State.STOPPING:

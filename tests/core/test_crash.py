@@ -110,6 +110,20 @@ def test_what_git_says_of_a_checkout_without_tags_is_no_cause() -> None:
     assert find_cause(Ending(code=0, ready=True), lines).evidence == "Stopping server..."
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [OOM, "Stopping server...", "Closing server running on port: 7860"],
+        [" 10%|█         | 4/40 [00:01<00:16,  2.21it/s]Stopping server...", "", "Total progress:  12%|█▎  | 5/40"],
+        ["12:03:05-734 INFO     Server shutdown request received"],
+    ],
+)
+def test_a_stop_through_the_api_is_what_it_is(lines: list[str]) -> None:
+    assert find_cause(Ending(code=0, ready=True), lines).kind == "stopped-by-api"
+    assert find_cause(Ending(code=1, ready=True), lines).kind != "stopped-by-api"
+    assert find_cause(Ending(signal="SIGSEGV", ready=True), lines).kind == "crashed"
+
+
 def test_a_trouble_of_long_ago_is_no_cause_of_an_exit_today() -> None:
     old = [OOM, *(f"line {number}" for number in range(100))]
     assert find_cause(Ending(code=0, ready=True), old).kind == "exited"

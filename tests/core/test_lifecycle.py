@@ -50,7 +50,8 @@ EVENTS: dict[str, Event] = {
     "crash": Exited(CRASH),
     "hopeless": Exited(HOPELESS),
     "orphans": Exited(CRASH, survivors=True),
-    "asked": Exited(CRASH, wanted=True),
+    "asked": Exited(CRASH, asked=After.RESTART),
+    "told": Exited(Cause("stopped-by-api"), asked=After.STOPPED),
     "gone": Gone(),
     "hung": Hung(Cause("hung")),
     "large": Recycle(Cause("memory")),
@@ -75,7 +76,7 @@ class World:
         self.now += LATER if name == "later" else 0.25
         if name in ("start", "restart") and self.status.after is not After.STOPPED:
             self.user_wants = True
-        if name in ("stop", "drain"):
+        if name in ("stop", "drain", "told"):
             self.user_wants = False
         if isinstance(event, Exited):
             self.first_alive = False
@@ -94,7 +95,7 @@ class World:
     def can_say(self, name: str) -> bool:
         if self.left:
             return False
-        if name in ("crash", "hopeless", "orphans", "asked"):
+        if name in ("crash", "hopeless", "orphans", "asked", "told"):
             return self.trees > 0 and self.first_alive and self.status.state is not State.STOPPING
         if name == "gone":
             return self.status.state is State.STOPPING
@@ -201,10 +202,24 @@ def test_what_cannot_get_better_is_not_tried_again() -> None:
 
 
 def test_a_restart_that_the_webui_asked_for_is_no_crash() -> None:
-    status, action = _run((0, Start()), (1, Ready()), (2, Exited(CRASH, wanted=True)))
+    status, action = _run((0, Start()), (1, Ready()), (2, Exited(CRASH, asked=After.RESTART)))
     assert (status.state, action, status.crashes, status.restarts) == (State.STARTING, Action.SPAWN, (), 0)
     status, _ = _run((0, Start()), (1, Ready()), (2, Relaunched()), (3, Ready()))
     assert (status.state, status.crashes, status.restarts) == (State.RUNNING, (), 0)
+
+
+def test_a_stop_that_the_webui_was_told_is_no_crash() -> None:
+    status, action = _run((0, Start()), (1, Ready()), (2, Exited(CRASH, asked=After.STOPPED)))
+    assert (status.state, action, status.crashes, status.restarts) == (State.STOPPED, Action.LEAVE, (), 0)
+
+
+def test_a_restart_from_inside_does_not_undo_a_stop_that_drains() -> None:
+    for asked in (None, After.RESTART, After.STOPPED):
+        draining = ((0, Start()), (1, Ready()), (2, Stop(drain=True)))
+        status, action = _run(*draining, (3, Exited(CRASH, asked=asked)))
+        assert (status.state, action) == (State.STOPPED, Action.LEAVE)
+        status, action = _run(*draining, (3, Exited(CRASH, survivors=True, asked=asked)))
+        assert (status.state, status.after) == (State.STOPPING, After.STOPPED)
 
 
 def test_a_start_by_hand_forgives_everything() -> None:

@@ -181,6 +181,16 @@ def test_a_restart_from_inside_is_honoured_and_not_counted(instance: Instance) -
     )
 
 
+def test_a_stop_from_inside_is_honoured(instance: Instance) -> None:
+    instance.start()
+    (instance.checkout / "halt").touch()
+    status = instance.wait_for_state("stopped")
+    assert status.last_exit is not None
+    assert (status.restarts, status.last_exit["cause"]) == (0, "stopped-by-api")
+    wait_for(lambda: not instance.processes() and not instance.supervisors())
+    assert instance.start().state == "running"
+
+
 def test_a_script_that_restarts_for_ever_is_not_let_to(instance: Instance) -> None:
     with pytest.raises(SdLauncherError) as caught:
         instance.start("loop,at=launch", restart_limit=1)

@@ -4,7 +4,8 @@ Words of FAKE, separated by commas: before=S (seconds before the start is over),
 `at=launch`), after=S (seconds of serving before that), never, ignore-term, daemon, flood=MB, garbage, close-stdout,
 deaf=S (S seconds after its first answer it gives no more), grow=MB, no-port, loop (leaves a restart file
 at every start), retry=S (says every S seconds that it tries again), access-log.
-A file `again` asks for a restart from inside. A file `job` says that a job runs, at the step that it holds.
+A file `again` asks for a restart from inside, a file `halt` for an end. A file `job` says that a job runs, at the step
+that it holds.
 """
 
 # Imports next to nothing, so that it starts in 20 ms; hence no pathlib.
@@ -113,6 +114,10 @@ while True:
     if "retry" in WORDS and time.monotonic() - said > float(WORDS["retry"]):
         said = time.monotonic()
         say("Retrying in 1s [Retry 1/5].")
+    if os.path.exists("halt"):
+        os.unlink("halt")
+        say("Stopping server...")
+        sys.exit(0)
     if os.path.exists("again"):
         os.unlink("again")
         os.makedirs("tmp", exist_ok=True)
