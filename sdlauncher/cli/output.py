@@ -39,10 +39,10 @@ def emit(command: str, report: Report, *, as_json: bool) -> int:
     """Print a report and return the exit code it asks for."""
     failure = report.failure
     if as_json:
-        click.echo(envelope(command, report.data, failure))
+        _print(envelope(command, report.data, failure))
     else:
         if report.text is not None and (text := report.text()):
-            click.echo(text)
+            _print(text)
         if failure is not None:
             _complain(failure)
     return 0 if failure is None else failure.exit_code
@@ -51,7 +51,10 @@ def emit(command: str, report: Report, *, as_json: bool) -> int:
 def fail(command: str, error: SdLauncherError, *, as_json: bool) -> int:
     """Print an error that ended a command and return its exit code."""
     if as_json:
-        click.echo(envelope(command, {}, error))
+        try:
+            _print(envelope(command, {}, error))
+        except SdLauncherError as unwritten:
+            _complain(unwritten)
     else:
         _complain(error)
     return error.exit_code
@@ -65,6 +68,16 @@ def envelope(command: str, data: Mapping[str, Any], error: SdLauncherError | Non
         problem = {"code": error.code, "message": said.sentence, "hint": said.hint}
     body = {"schema": SCHEMA, "command": command, "ok": error is None, "data": data, "error": problem}
     return json.dumps(body, ensure_ascii=False, indent=None if not sys.stdout.isatty() else 2, default=str)
+
+
+def _print(text: str) -> None:
+    """Write a result to stdout. Raises SDL-OUTPUT where stdout cannot take it, for one on a full disk."""
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise SdLauncherError("SDL-OUTPUT", evidence=error.strerror or str(error)) from error
 
 
 def _complain(error: SdLauncherError) -> None:

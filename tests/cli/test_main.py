@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -100,6 +101,37 @@ def test_a_reader_that_goes_away_costs_no_traceback(cli: Cli) -> None:
     )
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux's /dev/full is a disk without room")
+@pytest.mark.parametrize("words", [("status",), ("list", "--json"), ("list", "--json", "--bad"), ("--help",)])
+def test_a_result_that_nobody_can_take_is_said(cli: Cli, words: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "sdlauncher", *words],
+            env=dict(cli.env),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == (2 if "--bad" in words else 1)
+    assert "could not be written: No space left on device  [SDL-OUTPUT]" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_is_registered_for_the_end_runs_and_output_is_whole(cli: Cli) -> None:
+    code = (
+        "import atexit, sys; from sdlauncher.cli.main import main; "
+        "atexit.register(print, 'last words'); print('x' * 100_000); main(['--version'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=dict(cli.env), capture_output=True, text=True, timeout=60, check=True
+    )
+    first, version, last = done.stdout.splitlines()
+    assert (len(first), last) == (100_000, "last words")
+    assert version.startswith("sdlauncher")
 
 
 def test_no_command_pays_for_another_ones_imports(cli: Cli) -> None:
