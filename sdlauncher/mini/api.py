@@ -65,7 +65,7 @@ def _progress(call: Call) -> Any:
         image = write_preview(preview())
     return {
         "progress": progress.share(),
-        "eta_relative": progress.seconds_left(),
+        "eta_relative": progress.seconds_left(progress.share()),
         "state": progress.as_dict(),
         "current_image": image,
         "textinfo": None,

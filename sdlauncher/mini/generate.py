@@ -16,6 +16,7 @@ from sdlauncher.mini.choices import LATENT_MODES, UPSCALERS, resolve_sampler, sc
 from sdlauncher.mini.failures import ApiError
 from sdlauncher.mini.infotext import write_infotext
 from sdlauncher.mini.inpaint import Source, open_source
+from sdlauncher.mini.jobs import invent_task
 from sdlauncher.mini.log import ProgressBars, complain
 from sdlauncher.mini.model import SCHEDULERS, Request
 from sdlauncher.mini.overrides import apply_infotext, settings_overridden
@@ -62,11 +63,15 @@ def make_pictures(studio: Studio, tab: str, form: dict[str, Any], given: frozens
         if not form["init_images"]:
             raise ApiError(404, "Init image not found")
         source = open_source(form, studio.settings)
+    task = form["force_task_id"] or invent_task(tab)
+    studio.tasks.add(task)
     with studio.queue, studio.progress.job_named(f"scripts_{tab}"):
+        studio.tasks.start(task)
         misbehave_before_generating(studio.misbehaviour, on_cpu="all" in studio.flags.use_cpu)
         with settings_overridden(studio, form):
             job = _plan(studio, tab, form, sampler=sampler, scheduler=scheduler, source=source)
             images, info = _generate(studio, job)
+        studio.tasks.finish(task)
     if tab == "img2img" and not form["include_init_images"]:
         echo |= {"init_images": None, "mask": None}
     sent = [write_picture(image, studio.settings) for image in images] if form["send_images"] else []
@@ -193,7 +198,7 @@ def _generate(studio: Studio, job: Job) -> tuple[list[Image.Image], dict[str, An
     unknown: dict[str, None] = {}
 
     def on_step(step: int, total: int, preview: Callable[[], Any]) -> None:
-        progress.sampling_step, progress.sampling_steps, progress.preview = step, total, preview
+        progress.show_step(step, total, preview)
         bars.advance(step, total)
         misbehave_in_step(studio.misbehaviour, step / total, progress)
 

@@ -38,18 +38,36 @@ _QUEUE: Final = {
 
 
 def _internal_progress(call: Call) -> Any:
-    progress = call.studio.progress
-    active = progress.job_count != 0
-    return {
-        "active": active and call.form["id_task"] == progress.job,
-        "queued": False,
-        "completed": False,
+    task, tasks, progress = call.form["id_task"], call.studio.tasks, call.studio.progress
+    waiting = list(tasks.waiting)
+    answer = {
+        "active": task == tasks.current,
+        "queued": task in waiting,
+        "completed": task in tasks.finished,
         "progress": None,
         "eta": None,
         "live_preview": None,
-        "id_live_preview": call.form["id_live_preview"],
+        "id_live_preview": -1,
         "textinfo": "Waiting...",
     }
+    if task in waiting:
+        answer["textinfo"] = f"In queue: {waiting.index(task) + 1}/{len(waiting)}"
+    if not answer["active"]:
+        return answer
+    share, seen, preview = progress.steps_share(), call.form["id_live_preview"], progress.preview
+    eta = progress.seconds_left(share) if share else None
+    answer |= {"progress": share, "eta": eta, "id_live_preview": seen, "textinfo": None}
+    if call.form["live_preview"] and preview is not None and progress.preview_number != seen:
+        from sdlauncher.mini.pictures import write_preview
+
+        answer["live_preview"] = f"data:image/png;base64,{write_preview(preview())}"
+        answer["id_live_preview"] = progress.preview_number
+    return answer
+
+
+def _pending(call: Call) -> Any:
+    waiting = list(call.studio.tasks.waiting)
+    return {"size": len(waiting), "tasks": waiting}
 
 
 def _sysinfo(call: Call) -> Response:
@@ -71,7 +89,7 @@ def _sysinfo(call: Call) -> Response:
 
 INTERNAL: Final = (
     Endpoint("GET", "/internal/ping", lambda _: {}),
-    Endpoint("GET", "/internal/pending-tasks", lambda _: {"size": 0, "tasks": []}),
+    Endpoint("GET", "/internal/pending-tasks", _pending),
     Endpoint(
         "POST", "/internal/progress", _internal_progress, "ProgressRequest", "modules__progress__ProgressResponse"
     ),

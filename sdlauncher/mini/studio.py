@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdlauncher.mini.checkpoints import Checkpoint, Checkpoints, load_checkpoint, read_metadata
-from sdlauncher.mini.jobs import Progress, QueueLock
+from sdlauncher.mini.jobs import Progress, QueueLock, Tasks
 from sdlauncher.mini.log import complain, say
 from sdlauncher.mini.misbehave import Misbehaviour
 from sdlauncher.mini.settings import Settings
@@ -30,6 +30,7 @@ class Studio:
     checkpoints: Checkpoints
     queue: QueueLock = field(default_factory=QueueLock)
     progress: Progress = field(default_factory=Progress)
+    tasks: Tasks = field(default_factory=Tasks)
     startup: dict[str, Any] = field(default_factory=dict)
     weights_found: threading.Event = field(default_factory=threading.Event)  # or it is clear that there are none
     serving: threading.Event = field(default_factory=threading.Event)  # set once "Startup time:" was printed

@@ -187,23 +187,35 @@ def test_interrupt_gives_the_unfinished_picture_and_skip_the_next_one(checkout: 
 
 
 def test_one_generation_at_a_time_in_the_order_of_asking(checkout: Checkout) -> None:
-    running = checkout.start("--api", misbehave="seconds-per-picture=0.3")
+    running = checkout.start("--api", misbehave="seconds-per-picture=1")
     ended: list[int] = []
 
     def ask(number: int) -> None:
-        assert running.post("/sdapi/v1/txt2img", SMALL | {"seed": number}).status_code == 200
+        body = SMALL | {"force_task_id": f"task({number})"}
+        assert running.post("/sdapi/v1/txt2img", body).status_code == 200
         ended.append(number)
+
+    def told(number: int) -> dict[str, Any]:
+        return dict(running.post("/internal/progress", {"id_task": f"task({number})"}).json())
 
     start = time.monotonic()
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
-    for thread in threads:
+    for number, thread in enumerate(threads):
         thread.start()
-        time.sleep(0.05)
+        wait_for(lambda number=number: told(number)["queued"] or told(number)["active"], "its place in the queue")
     assert running.get("/internal/ping", timeout=2).json() == {}
+    assert running.get("/internal/pending-tasks").json() == {"size": 3, "tasks": ["task(1)", "task(2)", "task(3)"]}
+    assert told(2)["textinfo"] == "In queue: 2/3"
+    shown = wait_for(lambda: (now := told(0))["live_preview"] and now, "a preview")
+    assert (shown["active"], shown["completed"], 0 < shown["progress"] <= 1) == (True, False, True)
+    assert shown["live_preview"].startswith("data:image/png;base64,")
     for thread in threads:
         thread.join(20)
     assert ended == [0, 1, 2, 3]
-    assert time.monotonic() - start >= 4 * 0.3
+    assert time.monotonic() - start >= 4
+    assert told(3)["completed"]
+    assert not told(3)["active"]
+    assert running.get("/internal/pending-tasks").json() == {"size": 0, "tasks": []}
 
 
 def test_overridden_settings_hold_for_one_request(mini: Running) -> None:
