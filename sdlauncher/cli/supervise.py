@@ -100,13 +100,11 @@ def status_command(instance: str) -> Report:
 @command("list", short_help="List all instances.")
 def list_command(instance: str) -> Report:
     """List all instances that were ever set up."""
-    from sdlauncher.cli.table import render_table
+    from sdlauncher.cli.standing import render_standings
     from sdlauncher.supervise.status import read_status
 
     found = [read_status(files) for files in locate_paths().instances()]
-    rows = [("INSTANCE", "WEBUI", "STATE", "PID", "URL", "DIR")]
-    rows += [(one.instance, one.webui, one.state, str(one.pid or "-"), one.url or "-", one.dir) for one in found]
-    return Report({"instances": [one.data() for one in found]}, lambda: render_table(rows))
+    return Report({"instances": [one.data() for one in found]}, lambda: render_standings(found))
 
 
 @command("logs", short_help="Show or follow the WebUI's output.")
@@ -140,23 +138,9 @@ def _files(instance: str) -> InstancePaths:
 
 
 def _report(status: Any, failure: SdLauncherError | None = None) -> Report:
-    return Report(status.data(), lambda: render_status(status), failure)
+    def text() -> str:
+        from sdlauncher.cli.standing import render_standing
 
+        return render_standing(status)
 
-def render_status(status: Any) -> str:
-    """Write how an instance is for people."""
-    from sdlauncher.cli.table import gibibytes, render_table
-
-    rows = [("instance", status.instance), ("state", status.state)]
-    if status.webui:
-        rows += [("webui", status.webui), ("dir", status.dir)]
-    if status.is_up:
-        rows += [("url", status.url), ("pid", f"{status.pid or '-'} (supervisor {status.supervisor_pid})")]
-        rows += [("model", status.model), ("memory", gibibytes(status.memory_rss))]
-    if status.since:
-        rows.append(("since", status.since))
-    rows.append(("restarts", str(status.restarts)))
-    if status.last_exit:
-        last = status.last_exit
-        rows.append(("last exit", " ".join(str(last[key]) for key in ("cause", "signal", "evidence") if last.get(key))))
-    return render_table(rows)
+    return Report(status.data(), text, failure)
