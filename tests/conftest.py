@@ -16,6 +16,9 @@ import pytest
 
 from tests.nvml import NvidiaMachine, build_library
 
+# Read once, when numpy is first imported. As many workers as cores: threads of their own only wait for one another.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # Nothing of the developer's own environment may change what a test sees.
 FOREIGN = ("SDLAUNCHER_", "COMMANDLINE_ARGS", "CUDA_", "LC_", "LANG", "http_proxy", "https_proxy", "all_proxy")
 
