@@ -47,7 +47,7 @@ def main(root: Path) -> None:
     studio = make_studio(root, flags, misbehaviour)
     clock.record("initialize shared")
     if not _loads_later(studio):
-        threading.Thread(target=studio.load_at_start, daemon=True).start()
+        threading.Thread(target=studio.load_at_start, args=(_import_generation,), daemon=True).start()
     if flags.nowebui:
         _serve_api_only(studio, clock)
     else:
@@ -88,6 +88,11 @@ def _find_data_directory(arguments: list[str], root: Path) -> Path:
         if argument == "--data-dir" and position + 1 < len(arguments):
             return Path(arguments[position + 1])
     return root
+
+
+def _import_generation() -> None:
+    """Import what the first request would: requests that come together must not race for it past the queue."""
+    import sdlauncher.mini.generate  # noqa: F401
 
 
 def _prepare(misbehaviour: Misbehaviour, early: argparse.Namespace) -> None:

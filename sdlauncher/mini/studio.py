@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,11 +54,14 @@ class Studio:
             assert self._model is not None
             return self._model
 
-    def load_at_start(self) -> None:
-        """Load the model in the background of the start; a failure is told on the log and costs only generations."""
+    def load_at_start(self, meanwhile: Callable[[], None]) -> None:
+        """Load the model in the background of the start; a failure is told on the log and costs only generations.
+
+        What has to be there before the first request is done meanwhile.
+        """
         with self._loading:
             try:
-                self._load(self.settings["sd_model_checkpoint"], wait_for_server=True)
+                self._load(self.settings["sd_model_checkpoint"], wait_for_server=True, meanwhile=meanwhile)
             except Exception:  # noqa: BLE001 - whatever is wrong with the model, the server stays up; _load has told it
                 say("Applying attention optimization: numpy... done.")
             finally:
@@ -75,7 +79,7 @@ class Studio:
         with self._loading:
             self._model = None
 
-    def _load(self, name: str | None, *, wait_for_server: bool) -> None:
+    def _load(self, name: str | None, *, wait_for_server: bool, meanwhile: Callable[[], None] | None = None) -> None:
         try:
             started = time.monotonic()
             checkpoint = self.checkpoints.choose(name)
@@ -87,9 +91,8 @@ class Studio:
             _print_exception(error)
             complain("\n\nStable diffusion model failed to load")
             raise
-        # Whatever the first request would import: requests that come together must not race for it past the queue.
-        import sdlauncher.mini.generate  # noqa: F401
-
+        if meanwhile is not None:
+            meanwhile()
         self._model, self.loaded = model, checkpoint
         self.settings.note("sd_model_checkpoint", checkpoint.title)
         self.settings.note("sd_checkpoint_hash", checkpoint.sha256)
