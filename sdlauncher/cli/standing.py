@@ -57,18 +57,26 @@ def describe_age(seconds: float) -> str:
 def _state(status: Status) -> str:
     if status.retry_in is None:
         return _both(status.state)
-    wait = f"{max(0.0, status.retry_in):.0f}"
+    began = _read(status.since)
+    waited = 0.0 if began is None else time.time() - began.timestamp()
+    wait = f"{max(0.0, status.retry_in - waited):.0f}"
     return _both(status.state) + (f"，{wait} 秒后重试" if language() == "zh" else f", next try in {wait} s")
 
 
 def _since(stamp: str) -> str:
-    """Turn a time stamp of the notes (UTC, ISO 8601) into local time and age."""
-    try:
-        at = datetime.fromisoformat(stamp.replace("Z", "+00:00"))
-    except ValueError:
+    at = _read(stamp)
+    if at is None:
         return stamp
     age = describe_age(time.time() - at.timestamp())
     return f"{at.astimezone():%Y-%m-%d %H:%M:%S} ({age + '前' if language() == 'zh' else age + ' ago'})"
+
+
+def _read(stamp: str) -> datetime | None:
+    """Read a time stamp of the notes: ISO 8601, UTC."""
+    try:
+        return datetime.fromisoformat(stamp.replace("Z", "+00:00"))
+    except ValueError:
+        return None
 
 
 def _word(word: str) -> str:

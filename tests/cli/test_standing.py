@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import datetime, timedelta, timezone
 
@@ -52,8 +53,11 @@ def test_ages(seconds: float, words: str) -> None:
 
 
 def test_the_next_try_is_told() -> None:
-    waiting = UP._replace(state="backoff", retry_in=11.6)
-    assert "backoff, next try in 12 s" in render_standing(waiting)
+    waiting = UP._replace(state="backoff", retry_in=60.6)
+    assert "backoff, next try in 61 s" in render_standing(waiting)
+    at = datetime.now(timezone.utc) - timedelta(seconds=20)
+    begun = waiting._replace(since=at.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
+    assert re.search("backoff, next try in (40|41) s", render_standing(begun))
 
 
 def test_a_chinese_reader_gets_both_words(monkeypatch: pytest.MonkeyPatch) -> None:
