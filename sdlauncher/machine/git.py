@@ -187,16 +187,31 @@ def _link_objects(source: Path, directory: Path) -> None:
     # A repository without history says where it was cut off; what ours has whole already stays whole.
     cuts = (origin / "shallow").read_text(encoding="ascii").split() if (origin / "shallow").is_file() else []
     cuts = [cut for cut in cuts if not has_commit(directory, cut)]
-    for file in (origin / "objects").rglob("*"):
-        if file.is_file() and file.parent.name != "info":
-            target = directory / ".git" / "objects" / file.relative_to(origin / "objects")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if not target.exists():
-                _link(file, target)
+    for objects in _object_folders(origin / "objects"):
+        for file in objects.rglob("*"):
+            if file.is_file() and file.parent.name != "info":
+                target = directory / ".git" / "objects" / file.relative_to(objects)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if not target.exists():
+                    _link(file, target)
     if cuts:
         known = directory / ".git" / "shallow"
         old = known.read_text(encoding="ascii").split() if known.is_file() else []
         write_bytes(known, "".join(f"{cut}\n" for cut in dict.fromkeys((*old, *cuts))).encode())
+
+
+def _object_folders(objects: Path) -> list[Path]:
+    """Return where a repository has its objects: a clone made with --shared or --reference borrows those of others."""
+    found, waiting = [], [objects]
+    while waiting:
+        folder = waiting.pop()
+        if folder in found or not folder.is_dir():
+            continue
+        found.append(folder)
+        borrowed = folder / "info" / "alternates"
+        lines = borrowed.read_text(encoding="utf-8").splitlines() if borrowed.is_file() else []
+        waiting += [(folder / line).resolve() for line in lines if line and not line.startswith("#")]
+    return found
 
 
 def _link(file: Path, target: Path) -> None:

@@ -54,6 +54,16 @@ def test_there_is_no_head_where_nothing_is_checked_out(tmp_path: Path) -> None:
     assert read_head(tmp_path / "nowhere") is None
 
 
+def test_a_local_copy_that_borrows_its_objects_is_brought_whole(origin: Path, tmp_path: Path) -> None:
+    pin = git(origin, "rev-parse", "v1")
+    git(tmp_path, "clone", "-q", "--bare", "--shared", str(origin), "borrower")
+    git(tmp_path, "clone", "-q", "--bare", "--shared", "borrower", "second")
+    target = tmp_path / "target"
+    fetch_commit(target, str(tmp_path / "second"), pin, follow=follow)
+    check_out(target, pin, follow=follow)
+    assert (target / "a.txt").read_text() == "1"
+
+
 @pytest.mark.parametrize("how", ["folder", "server"])
 def test_a_pinned_commit_is_brought_without_what_is_skipped(origin: Path, tmp_path: Path, how: str) -> None:
     pin = git(origin, "rev-parse", "v1")
