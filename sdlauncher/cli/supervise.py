@@ -112,7 +112,7 @@ def list_command(instance: str) -> Report:
 @option("-f", "--follow", "following", is_flag=True, help="Go on with what comes, across restarts.")
 def logs_command(instance: str, lines: int, following: bool) -> Report:
     """Show the last lines of the WebUI's output, and with -f what comes after them."""
-    from sdlauncher.supervise.tail import Stream, follow, plain
+    from sdlauncher.supervise.tail import Stream, follow, plain, trim
 
     files = _files(instance)
     if not files.log.exists():
@@ -124,11 +124,11 @@ def logs_command(instance: str, lines: int, following: bool) -> Report:
         shown = plain(text).splitlines()
         return Report({"file": str(files.log), "lines": shown}, lambda: "\n".join(shown))
     on_terminal = sys.stdout.isatty()
-    sys.stdout.write(text if on_terminal else plain(text))
+    sys.stdout.write(trim(text) if on_terminal else plain(text))
     sys.stdout.flush()
     for piece in follow(stream, position):
         new = piece.decode("utf-8", "replace")
-        sys.stdout.write(new if on_terminal else plain(new))
+        sys.stdout.write(trim(new) if on_terminal else plain(new))
         sys.stdout.flush()
     return Report()
 

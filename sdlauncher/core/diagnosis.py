@@ -12,23 +12,23 @@ from sdlauncher.core.sieve import Sieve, newlines_before, shapes_of
 SEVERITIES: Final = ("fatal", "error", "warning", "info")
 # What a log begins a run with, in this order: webui.sh, launch.py, and its end. Installing can lie between any two.
 _RUN: Final = re.compile(
-    r"^(?:(Launching launch\.py\.\.\.)|(Python 3\.\d+\.\d+ \()|(Launching (?:Web UI|API server) with arguments))"
+    r"^(?:(Launching launch\.py\.\.\.)|(Python 3\.\d+\.\d+ \()|(Launching (?:Web UI|API server)|Starting SD\.Next))"
 )
-_RUN_SHAPE: Final = re.compile(rb"Launching |Python 0\.")
-_STARTED: Final = re.compile(r"Startup time: \d")
-_LOADED: Final = re.compile(r"(Model|Weights) loaded in \d")
+_RUN_SHAPE: Final = re.compile(rb"Launching |Python 0\.|Starting SD\.Next")
+_STARTED: Final = re.compile(r"Startup time: (?:total=)?\d")
+_LOADED: Final = re.compile(r"(Model|Weights) (\S.* )?loaded in \d|Load model: family=(?!none\b|unknown\b)")
 _TRACEBACK: Final = re.compile(r"^Traceback \(most recent call last\):")
 _TRACEBACK_SHAPE: Final = b"Traceback (most recent"
 _MARK_NEEDLES: Final = (
-    b"Launching launch.py", b"Launching Web UI", b"Launching API server", b"Python 3.", b"Startup time: ",
-    b"Model loaded in ", b"Weights loaded in ", _TRACEBACK_SHAPE,
+    b"Launching ", b"Python 3.", b"Startup time: ", b" loaded in ", b"Starting SD.", b"Load model: f", _TRACEBACK_SHAPE,
 )  # fmt: skip
 _FRAME: Final = b'  File "'
 _SOURCE: Final = re.compile(r"^\s*raise ")
 _EXCEPTION: Final = re.compile(rb"^[A-Za-z_][\w.]*(?:Error|Exception|Exit)\b")
-# Terminal colours, and the time stamps that some recorders write before a line.
+# Terminal colours, and the time stamps that some recorders (and SD.Next itself) write before a line.
 _CLUTTER: Final = re.compile(
-    r"\x1b\[[0-9;?]*[A-Za-z]|^\s*\d+\.\d\d\s|^\[?\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?\]?\s*"
+    r"\x1b\[[0-9;?]*[A-Za-z]|^\s*\d+\.\d\d\s|^\d\d:\d\d:\d\d-\d{6} [A-Z]+ +|"
+    r"^\[?\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?\]?\s*"
 )
 _LONGEST_LINE: Final = 2048
 _LONGEST_TEXT: Final = 400

@@ -32,8 +32,9 @@ _DOING = re.compile(
     r"Creating model from config|Create and activate python venv|Launching launch\.py|Launching Web UI|"
     r"Launching API server|Checking out|Installing collected packages)\b.*)"
 )
-# A server without a UI, and one with --api-log, records each request: those who only look tell nothing of a job.
-_LOOKS = ("/sdapi/v1/progress", "/internal/p")
+# A server without a UI, and one with --api-log, records each request: those who only look tell nothing of a job. Nor
+# does SD.Next, which says every two minutes that it is there.
+_LOOKS = ("/sdapi/v1/progress", "/internal/p", "Server: alive=")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -86,7 +87,7 @@ class Watcher:
             url = facts.get("url") or facts.get("api_url")
             # With a UI the port opens before the API is mounted; without one (--nowebui) it opens after "started".
             stage = "listening" if facts.get("url") or now.stage != "started" else "started"
-            self.progress = now._replace(stage=stage, url=url or now.url)
+            self.progress = now._replace(stage=stage, url=url.rstrip("/") if url else now.url)
         elif name == "started":
             self.progress = now._replace(stage="started")
         elif name == "model_loading":

@@ -45,6 +45,9 @@ def prepare(
     env |= {
         "PYTHONUNBUFFERED": "1",
         "PYTHONIOENCODING": "utf-8:replace",
+        # What writes through `rich` (SD.Next) breaks its lines at 80 columns where there is no terminal: no pattern
+        # finds what it looks for, and a request in its log looks like words of its own.
+        "COLUMNS": "320",
         # A removed repository must fail at once instead of asking a terminal that is not there for a password.
         "GIT_TERMINAL_PROMPT": "0",
         "SDLAUNCHER_INSTANCE": settings.instance,

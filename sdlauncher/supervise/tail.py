@@ -13,6 +13,8 @@ from sdlauncher.supervise.logs import PIECE, Layout, read_layout
 
 _EVERY = 0.1
 _CURSOR = re.compile(r"\x1b\[[0-9;]*[A-HJKSTf]")
+# `rich` fills each line up to its width, which would be lines of nothing on a terminal that is narrower.
+_FILLING = re.compile(r" +(?=\r?\n)")
 
 
 class Stream:
@@ -89,7 +91,12 @@ def follow(stream: Stream, position: int, *, until: Callable[[], bool] = lambda:
             time.sleep(_EVERY)
 
 
+def trim(text: str) -> str:
+    """Return text without the blanks at the ends of its lines."""
+    return _FILLING.sub("", text)
+
+
 def plain(text: str) -> str:
     """Return text for a file or a pipe: of a progress bar that was redrawn in its line, the last picture of it."""
-    lines = _CURSOR.sub("", text).split("\n")
+    lines = trim(_CURSOR.sub("", text)).split("\n")
     return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)

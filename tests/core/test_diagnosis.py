@@ -147,6 +147,26 @@ def test_a_benign_line_is_not_the_fault_it_looks_like() -> None:
     assert "no_driver" in ids(BEGIN, benign, STARTED, "RuntimeError: Found no NVIDIA driver on your system.")
 
 
+def test_a_model_that_reforge_loaded_in_the_end_overcame_what_went_before() -> None:
+    loaded = "Model random.safetensors [6de291cce1] loaded in 24.5s (memory cleanup: 1.8s)."
+    assert severities(BEGIN, STARTED, CORRUPT, loaded)["safetensors_header"] == "warning"
+
+
+def test_sdnext_marks_its_runs_and_its_model_in_words_of_its_own() -> None:
+    begin = "23:08:21-835258 INFO     Starting SD.Next"
+    started = "23:09:57-297891 INFO     Startup time: total=136.41 libraries=36.11"
+    offline = "23:14:19-605854 ERROR    Load: LocalEntryNotFoundError"
+    loaded = (
+        "23:15:55-819168 INFO     Load model: family=sd time={'total': 18.95} native=512 memory={'gpu': {'total': 0, "
+        "'error': 'Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU'}}"
+    )
+    assert severities(begin, started, offline)["hf_max_retries"] == "error"
+    assert severities(begin, started, offline, loaded) == {"hf_max_retries": "warning"}
+    assert "no_checkpoints" in ids(begin, "23:09:57-284302 ERROR    No models found", started)
+    twice = explain(begin, offline, *["."] * 80, begin, started)
+    assert [(it.id, it.is_last_run) for it in twice if it.id == "hf_max_retries"] == [("hf_max_retries", False)]
+
+
 def test_source_lines_of_a_traceback_are_not_the_error() -> None:
     found = explain('    raise RuntimeError("Cannot add middleware after an application has started")')
     assert found == ()

@@ -42,6 +42,7 @@ def test_its_own_script_runs_with_the_words_of_the_plan(checkout: Path) -> None:
     assert words[words.index("--ckpt-dir") + 1] == "/models/my own"
     assert (spec.host, spec.port, spec.url) == ("127.0.0.1", 7999, "http://127.0.0.1:7999")
     assert spec.env["PYTHONUNBUFFERED"] == "1"
+    assert int(spec.env["COLUMNS"]) > 300, "SD.Next breaks its lines at 80 without a terminal"
 
 
 def test_a_checkout_without_a_git_folder_is_not_cloned_anew(checkout: Path) -> None:

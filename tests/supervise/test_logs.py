@@ -147,6 +147,7 @@ def test_following_goes_on_across_rotations(tmp_path: Path) -> None:
 def test_of_a_progress_bar_a_pipe_gets_the_last_picture() -> None:
     assert plain("  0%|   | 0/2\r 50%|#  | 1/2\r100%|###| 2/2\nnext\n") == "100%|###| 2/2\nnext\n"
     assert plain("Total: 1/2\x1b[A\r\n") == "Total: 1/2\n"
+    assert plain("INFO     Starting SD.Next          \n  in the next") == "INFO     Starting SD.Next\n  in the next"
     assert plain("\x1b[31mred\x1b[0m stays\n") == "\x1b[31mred\x1b[0m stays\n"
 
 
