@@ -19,6 +19,7 @@ _CAUSES: Final = (
     ("Torch not compiled with CUDA", "SDL-SMOKE-NO-GPU"),
     ("no kernel image is available", "SDL-SMOKE-KERNEL"),
     ("not implemented for 'Half'", "SDL-SMOKE-HALF"),
+    ("URLError", "SDL-SMOKE-DOWNLOAD"),
     ("No checkpoints found", "SDL-SMOKE-NO-MODEL"),
     ("FileNotFoundError", "SDL-SMOKE-NO-MODEL"),
     ("SafetensorError", "SDL-SMOKE-MODEL-CORRUPT"),

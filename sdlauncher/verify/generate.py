@@ -17,6 +17,7 @@ from sdlauncher.verify.pixels import Decoded, decode_picture
 TXT2IMG: Final = "/sdapi/v1/txt2img"
 IMG2IMG: Final = "/sdapi/v1/img2img"
 _PROGRESS: Final = "/sdapi/v1/progress?skip_current_image=true"
+_CHOSEN: Final = "sd_model_checkpoint"
 _POLL_SECONDS: Final = 0.5
 # A PNG of noise is no smaller than its pixels, base64 adds a third, img2img may send its input back.
 _BYTES_PER_PIXEL: Final = 12
@@ -44,11 +45,27 @@ class Generation:
     seconds: float
 
 
-def find_new_models(client: Client) -> None:
-    """Have a WebUI that knows of no model look again: it reads its folders when it starts, and when it is told to."""
-    if ask(client, "/sdapi/v1/sd-models").json == []:
+def find_new_models(client: Client, *, seconds: float = 30) -> None:
+    """Have a WebUI that knows of no model look again: it reads its folders when it starts, and when it is told to.
+
+    Where no model is chosen then, the first one is, which may take `seconds` to load: SD.Next has none until somebody
+    chooses. AUTOMATIC1111, which says null, takes the first one when it is asked for a picture.
+    """
+    models = ask(client, "/sdapi/v1/sd-models").json
+    knew_none = models == []
+    if knew_none:
         with contextlib.suppress(SdLauncherError):
             client.call("POST", "/sdapi/v1/refresh-checkpoints", seconds=30, body={})
+        models = ask(client, "/sdapi/v1/sd-models").json
+    options = ask(client, "/sdapi/v1/options").json
+    rows = [row for row in models if isinstance(row, dict)] if isinstance(models, list) else []
+    if not rows or not isinstance(options, dict):
+        return
+    chosen = options.get(_CHOSEN, "")
+    is_stale = knew_none and chosen is not None and all(chosen not in row.values() for row in rows)
+    if _CHOSEN not in options or is_stale:
+        with contextlib.suppress(SdLauncherError):
+            client.call("POST", "/sdapi/v1/options", seconds=seconds, body={_CHOSEN: rows[0].get("title")})
 
 
 def generate(

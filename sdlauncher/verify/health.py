@@ -27,7 +27,7 @@ _END_SECONDS: Final = 1.0
 SETTLE_SECONDS: Final = 2.0
 _FINAL: Final = ("SDL-AUTH-MISSING", "SDL-AUTH-WRONG", "SDL-HTTP-TLS", "SDL-HTTP-REDIRECT")
 # How a picture fails where the model never loaded, by a WebUI that does not say so.
-_VAGUE: Final = ("SDL-SMOKE-FAILED", "SDL-SMOKE-MODEL-FAILED")
+_VAGUE: Final = ("SDL-SMOKE-FAILED", "SDL-SMOKE-MODEL-FAILED", "SDL-SMOKE-EMPTY")
 _FINAL_OWN: Final = (*_FINAL, "SDL-NOT-RUNNING", "SDL-GAVE-UP", "SDL-API-OFF", "SDL-PORT-STRANGER")
 
 

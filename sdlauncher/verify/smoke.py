@@ -123,7 +123,7 @@ def run_smoke(
     again: Generation | None = None
     try:
         await_model(target, seconds=asked.seconds)
-        find_new_models(client)
+        find_new_models(client, seconds=asked.seconds)
         made = generate(
             client, TXT2IMG, _payload(asked), seconds=asked.seconds, stage="txt2img", on_progress=on_progress
         )

@@ -7,6 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
+from sdlauncher.errors import SdLauncherError
+from sdlauncher.machine.paths import locate_paths
+from sdlauncher.verify.health import name_cause
+from sdlauncher.verify.target import find_target
 from tests.conftest import Cli, Ran, free_port
 
 Start = Callable[..., Ran]
@@ -59,6 +63,17 @@ def test_a_model_that_cannot_be_loaded_is_unhealthy_although_docs_answer(cli: Cl
     assert ran.code == 4 and layers["docs"]["ok"] is True and layers["loaded"]["ok"] is False
     assert ran.data["verdict"].startswith("SDL-MODEL-")
     assert cli("explain", "--json").data["findings"][0]["severity"] == "error"
+
+
+def test_no_pictures_from_a_webui_whose_model_failed_are_the_models_fault(
+    cli: Cli, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SD.Next answers so: 200 with an empty list."""
+    start("load-fails")
+    assert cli("health", "--wait", 5, "--json").code == 4
+    monkeypatch.setenv("SDLAUNCHER_HOME", str(cli.home))
+    nothing = SdLauncherError("SDL-SMOKE-EMPTY", path="/sdapi/v1/txt2img")
+    assert name_cause(find_target(locate_paths().instance("default")), nothing).code.startswith("SDL-MODEL-")
 
 
 def test_a_start_is_not_disturbed_by_a_check(cli: Cli, start: Start) -> None:

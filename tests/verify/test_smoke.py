@@ -62,6 +62,7 @@ def fault(name: str, words: str, status: int = 500) -> Behaviour:
         (fault("RuntimeError", "Found no NVIDIA driver on your system."), "SDL-SMOKE-NO-GPU"),
         (fault("RuntimeError", '"LayerNormKernelImpl" not implemented for \'Half\''), "SDL-SMOKE-HALF"),
         (fault("FileNotFoundError", "No checkpoints found."), "SDL-SMOKE-NO-MODEL"),
+        (fault("URLError", "<urlopen error [Errno -2] Name or service not known>"), "SDL-SMOKE-DOWNLOAD"),
         (fault("SafetensorError", "Error while deserializing header: HeaderTooLarge"), "SDL-SMOKE-MODEL-CORRUPT"),
         (fault("AttributeError", "'NoneType' object has no attribute 'pop'"), "SDL-SMOKE-MODEL-FAILED"),
         (fault("KeyError", "'nosuch_setting'"), "SDL-SMOKE-FAILED"),
@@ -93,6 +94,55 @@ def test_what_a_webui_answers_in_many_lines_is_told_on_one(tmp_path: Path) -> No
         failing = run_smoke(find_target(url=server.url), ASKED, tmp_path / "smoke.png").failing
     assert failing is not None and failing.code == "SDL-SMOKE-NO-MODEL"
     assert "\n" not in failing.detail and failing.detail.endswith(" …") and len(failing.detail) < 300
+
+
+@pytest.mark.parametrize(
+    ("models", "options", "chosen"),
+    [
+        # SD.Next: it looked again when it was told to, and chose nothing.
+        ([{"title": "random", "model_name": "random"}], {"gradio_theme": "Default"}, ["random"]),
+        ([{"title": "random", "model_name": "random"}], {"sd_model_checkpoint": "model.safetensors"}, []),
+        # AUTOMATIC1111 takes the first one by itself.
+        ([{"title": "tiny.ckpt [1]", "model_name": "tiny"}], {"sd_model_checkpoint": None}, []),
+        ([], {"gradio_theme": "Default"}, []),
+    ],
+)
+def test_a_webui_that_chose_no_model_is_told_which(
+    models: list[object], options: dict[str, object], chosen: list[str], tmp_path: Path
+) -> None:
+    told = []
+
+    def asked(visit: hostile.Visit) -> None:
+        if visit.method == "POST":
+            told.append(visit.json["sd_model_checkpoint"])
+        answer_json(options)(visit)
+
+    with hostile_server(webui(sd_models=answer_json(models), options=asked)) as server:
+        assert run_smoke(find_target(url=server.url), ASKED, tmp_path / "x.png").verdict == "ok"
+    assert told == chosen
+
+
+def test_a_model_that_was_added_meanwhile_is_chosen_in_place_of_one_that_is_not_there(tmp_path: Path) -> None:
+    found: list[object] = []
+    told = []
+
+    def asked(visit: hostile.Visit) -> None:
+        if visit.method == "POST":
+            told.append(visit.json["sd_model_checkpoint"])
+        answer_json({"sd_model_checkpoint": "model.safetensors"})(visit)
+
+    def listed(visit: hostile.Visit) -> None:
+        answer_json(found)(visit)
+
+    def refresh(visit: hostile.Visit) -> None:
+        found.append({"title": "random", "model_name": "random"})
+        answer(204, b"")(visit)
+
+    routes = {**webui(options=asked, sd_models=listed)}
+    routes["/sdapi/v1/refresh-checkpoints"] = refresh
+    with hostile_server(routes) as server:
+        assert run_smoke(find_target(url=server.url), ASKED, tmp_path / "x.png").verdict == "ok"
+    assert told == ["random"]
 
 
 def test_the_picture_is_kept_byte_for_byte_with_its_parameters(tmp_path: Path) -> None:
