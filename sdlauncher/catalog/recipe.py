@@ -62,6 +62,8 @@ def _recipe(webui: str, table: dict[str, Any], origin: Path) -> Recipe:
         packages=tuple(_repository(row) for row in table.get("package", ())),
         extra=tuple(line for line in table.get("locked", {}).get("extra", ()) if name_of(line) not in apart),
         override=tuple(table.get("locked", {}).get("override", ())),
+        drop=tuple(table.get("locked", {}).get("drop", ())),
+        requirements_variable=table.get("requirements_variable", ""),
         origin=str(origin),
     )
 

@@ -48,8 +48,9 @@ class Recipe(NamedTuple):
 
     `packages` are Python packages that come from a repository at a commit rather than from the index; their `folder`
     is the package's name. `extra` are packages that no requirements file names, `override` requirements that stand in
-    for what other packages ask for; a lock has both in it. `origin` is the folder that the recipe was read from; its
-    locks lie beside it.
+    for what other packages ask for; a lock has both in it. `drop` are words of requirements that `extra` stands in for,
+    `requirements_variable` is the one by which the WebUI's own check is told of another requirements file. `origin` is
+    the folder that the recipe was read from; its locks lie beside it.
     """
 
     webui: str
@@ -66,6 +67,8 @@ class Recipe(NamedTuple):
     packages: tuple[Repository, ...] = ()
     extra: tuple[str, ...] = ()
     override: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    requirements_variable: str = ""
     origin: str = ""
 
 
@@ -98,6 +101,14 @@ def choose_overrides(recipe: Recipe, requirements: str) -> tuple[str, ...]:
     """Return the recipe's overrides, each as the checkout's own requirements file has it if that names the package."""
     own = {name_of(line): line.split(" #")[0].strip() for line in requirements.splitlines() if line[:1].isalnum()}
     return tuple(own.get(name_of(line), line) for line in recipe.override)
+
+
+def restate(recipe: Recipe, requirements: str) -> str:
+    """Return a checkout's requirements as its own check at each start can find them met by what we installed."""
+    lines = [line for line in requirements.splitlines() if line[:1].isalnum()]
+    kept = [line for line in lines if not any(word in line for word in recipe.drop)]
+    instead = [line for line in recipe.extra if "==" in line] if len(kept) < len(lines) else []
+    return "".join(f"{line}\n" for line in [*kept, *instead])
 
 
 def name_of(requirement: str) -> str:

@@ -12,6 +12,7 @@ from sdlauncher.core.hardware import GIB
 from sdlauncher.core.settings import Settings
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.credentials import ensure_credentials, read_credentials
+from sdlauncher.machine.files import read_text, write_bytes
 from sdlauncher.machine.paths import Paths
 from sdlauncher.machine.ports import require_free_port
 from sdlauncher.machine.settings import checkout_of, remember
@@ -93,7 +94,25 @@ def build_spec(paths: Paths, settings: Settings, *, force: bool = False, say: Sa
         users = ", ".join(str(one.pid) for one in gpu.processes) or "-"
         say("gpu-full", gpu=gpu.name, index=gpu.index, free=f"{gpu.memory_free / GIB:.1f}", pids=users)
     credentials = _read_credentials(plan.credentials, say) if plan.credentials else None
-    return prepare(settings, plan, checkout, webui, credentials=credentials)
+    spec = prepare(settings, plan, checkout, webui, credentials=credentials)
+    return spec._replace(env={**_restated(paths, webui.name, checkout), **spec.env})
+
+
+def _restated(paths: Paths, webui: str, checkout: Path) -> dict[str, str]:
+    """Write requirements that an environment of ours meets, for a WebUI whose own never are; return where they are."""
+    from sdlauncher.catalog.recipe import load_recipe
+    from sdlauncher.core.recipe import restate
+
+    recipe = load_recipe(webui, paths.config / "recipes")
+    if recipe is None or not recipe.requirements_variable or not (checkout / "venv" / ".sdlauncher.json").is_file():
+        return {}
+    asked = read_text(checkout / recipe.requirements)
+    if asked is None:
+        return {}
+    # Anew at each start: a checkout that was updated by hand asks for other packages.
+    file = checkout / "venv" / "sdlauncher-requirements.txt"
+    write_bytes(file, restate(recipe, asked).encode())
+    return {recipe.requirements_variable: str(file)}
 
 
 def progress_teller(say: Say) -> Callable[[Status], None]:

@@ -11,7 +11,7 @@ import sdlauncher.catalog
 from sdlauncher.catalog import NAMES
 from sdlauncher.catalog.planning import load_dialect
 from sdlauncher.catalog.recipe import find_lock, load_recipe
-from sdlauncher.core.recipe import Recipe, choose_overrides, parse_hashes, parse_lock
+from sdlauncher.core.recipe import Recipe, choose_overrides, parse_hashes, parse_lock, restate
 
 INSTALLED = [name for name in NAMES if name != "mini"]
 
@@ -76,3 +76,12 @@ def test_a_newer_checkout_has_the_last_word_over_the_overrides() -> None:
     assert "websockets" in chosen
     assert "numpy==2.1.2" in chosen
     assert not any(line.startswith(("diffusers", "transformers")) for line in recipe.extra)
+
+
+def test_what_a_webui_never_finds_met_is_told_to_it_in_other_words() -> None:
+    """reForge takes a comment for a package that is missing, and the wheel from GitHub is not the one in our lock."""
+    asked = "setuptools==69.5.1  # a fix\n# For adetailer\n\nhttps://github.com/x/pydantic-fixreforge/y.whl\nwheel\n"
+    told = restate(recipe_of("reforge"), asked).splitlines()
+    assert told == ["setuptools==69.5.1  # a fix", "wheel", "pydantic==1.10.26"]
+    own = "einops==0.8.0\n"
+    assert restate(recipe_of("reforge"), own) == own

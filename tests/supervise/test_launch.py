@@ -13,7 +13,9 @@ from sdlauncher.core.hardware import Hardware
 from sdlauncher.core.settings import Settings
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.gpu import detect_host
+from sdlauncher.machine.paths import locate_paths
 from sdlauncher.setup.configure import plan_for
+from sdlauncher.setup.run import build_spec
 from sdlauncher.supervise.launch import clean_environment, prepare, start_words
 from sdlauncher.supervise.spec import LaunchSpec, read_spec, write_spec
 
@@ -50,6 +52,20 @@ def test_a_checkout_without_a_git_folder_is_not_cloned_anew(checkout: Path) -> N
     assert (spec.env["install_dir"], spec.env["clone_dir"]) == (str(checkout.parent), "webui")
     (checkout / ".git").mkdir()
     assert "install_dir" not in _spec(checkout).env
+
+
+def test_a_fork_that_never_finds_its_requirements_met_is_told_of_some_that_are(checkout: Path) -> None:
+    """Each start of reForge runs pip otherwise, and ends there where GitHub cannot be reached."""
+    (checkout / "requirements_versions.txt").write_text(
+        "# For adetailer\neinops==0.8.0\nhttps://github.com/x/pydantic-fixreforge/pydantic-1.10.15-py3-none-any.whl\n"
+    )
+    wanted = Settings(webui="reforge", dir=str(checkout), port=7999)
+    assert "REQS_FILE" not in build_spec(locate_paths(), wanted).env, "that environment is not of our making"
+    (checkout / "venv").mkdir()
+    (checkout / "venv" / ".sdlauncher.json").write_text("{}")
+    file = Path(build_spec(locate_paths(), wanted).env["REQS_FILE"])
+    assert file.read_text() == "einops==0.8.0\npydantic==1.10.26\n"
+    assert "REQS_FILE" not in _spec(checkout).env
 
 
 def test_no_script_no_checkout(checkout: Path) -> None:
