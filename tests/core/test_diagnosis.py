@@ -163,6 +163,8 @@ def test_sdnext_marks_its_runs_and_its_model_in_words_of_its_own() -> None:
     assert severities(begin, started, offline)["hf_max_retries"] == "error"
     assert severities(begin, started, offline, loaded) == {"hf_max_retries": "warning"}
     assert "no_checkpoints" in ids(begin, "23:09:57-284302 ERROR    No models found", started)
+    fresh = '23:09:52-709295 DEBUG    Read failed: file="ui-config.json" [Errno 2] No such file or directory'
+    assert "config_unread" not in ids(begin, fresh, started)
     twice = explain(begin, offline, *["."] * 80, begin, started)
     assert [(it.id, it.is_last_run) for it in twice if it.id == "hf_max_retries"] == [("hf_max_retries", False)]
 
