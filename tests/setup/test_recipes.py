@@ -85,3 +85,12 @@ def test_what_a_webui_never_finds_met_is_told_to_it_in_other_words() -> None:
     assert told == ["setuptools==69.5.1  # a fix", "wheel", "pydantic==1.10.26"]
     own = "einops==0.8.0\n"
     assert restate(recipe_of("reforge"), own) == own
+
+
+@pytest.mark.parametrize("python", recipe_of("sdnext").pythons)
+@pytest.mark.parametrize("system", ["linux", "windows"])
+def test_sdnext_finds_what_it_would_install_in_the_middle_of_its_first_start(python: str, system: str) -> None:
+    """Its list of upscalers does so (modules/postprocess/realesrgan_model.py), which needs a network."""
+    lock = find_lock(recipe_of("sdnext"), python, system)
+    assert lock is not None
+    assert {"addict", "yapf"} <= parse_lock(lock.read_text()).keys()
