@@ -15,7 +15,8 @@ class SdLauncherError(Exception):
     def __init__(self, code: str, /, **facts: object) -> None:
         super().__init__(code)
         self.code = code
-        self.facts = facts
+        # Python's own words for an OSError repeat its number and the path that our sentence has already named.
+        self.facts = {name: (isinstance(fact, OSError) and fact.strerror) or fact for name, fact in facts.items()}
 
     @property
     def exit_code(self) -> int:

@@ -121,15 +121,21 @@ def run(arguments: list[str]) -> int:
     arguments = _move_common(arguments)
     name = next((word for word in arguments if not word.startswith("-")), "sdlauncher")
     head = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    as_json = "--json" in head or os.environ.get("SDLAUNCHER_JSON", "") not in ("", "0")
+    as_json = "--json" in head or _is_set("SDLAUNCHER_JSON")
+    # What ends a command is said when click has left its context, and with it the wish for no colours.
+    plain = "--no-color" in head or _is_set("SDLAUNCHER_NO_COLOR") or bool(os.environ.get("NO_COLOR"))
     try:
         result: Any = cli.main(args=arguments, prog_name="sdlauncher", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return 2
     except BaseException as error:  # noqa: BLE001  the one place where every end of a command becomes a sentence
-        return _explain(error, name, as_json=as_json)
+        return _explain(error, name, as_json=as_json, plain=plain)
     return result if isinstance(result, int) else 0
+
+
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, "") not in ("", "0")
 
 
 def _move_common(arguments: list[str]) -> list[str]:
@@ -140,7 +146,7 @@ def _move_common(arguments: list[str]) -> list[str]:
     return [*rest[:end], *moved, *rest[end:]]
 
 
-def _explain(error: BaseException, command: str, *, as_json: bool) -> int:
+def _explain(error: BaseException, command: str, *, as_json: bool, plain: bool) -> int:
     """Turn whatever ended a command into one sentence and an exit code; a defect keeps its traceback under -v."""
     from sdlauncher.cli.output import fail
     from sdlauncher.errors import SdLauncherError
@@ -152,6 +158,9 @@ def _explain(error: BaseException, command: str, *, as_json: bool) -> int:
             # The reader (`| head`) has gone: what it wanted it has. Keep Python from complaining at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
+        case SystemExit():
+            # click's own answer to a reader that has gone while the command still ran (`logs -f | head`).
+            return 1
         case SdLauncherError():
             said = error
         case OSError(errno=errno.ENOSPC, filename=None):
@@ -161,13 +170,21 @@ def _explain(error: BaseException, command: str, *, as_json: bool) -> int:
             said = SdLauncherError("SDL-USAGE", evidence=error.format_message(), command=_usage_name(error))
         case KeyboardInterrupt() | click.Abort() | EOFError():
             said = SdLauncherError("SDL-INTERRUPTED")
+        case OSError(filename=str() as path):
+            # Whose file that is and what may be done with it is the machine's affair, and no defect of ours.
+            _show_traceback(error)
+            said = SdLauncherError("SDL-FILE-ACCESS", path=path, evidence=error)
         case _:
-            if os.environ.get("SDLAUNCHER_VERBOSE"):
-                import traceback
-
-                traceback.print_exception(error)
+            _show_traceback(error)
             said = SdLauncherError("SDL-INTERNAL", evidence=f"{type(error).__name__}: {error}")
-    return fail(command, said, as_json=as_json)
+    return fail(command, said, as_json=as_json, plain=plain)
+
+
+def _show_traceback(error: BaseException) -> None:
+    if os.environ.get("SDLAUNCHER_VERBOSE"):
+        import traceback
+
+        traceback.print_exception(error)
 
 
 def _usage_name(error: click.ClickException) -> str:

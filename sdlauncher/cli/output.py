@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -31,8 +32,9 @@ def language() -> str:
 
 
 def say(name: str, /, **facts: object) -> None:
-    """Write one sentence of progress, the message `say.<name>`, to stderr."""
-    click.echo(messages.describe(f"say.{name}", facts, language()).sentence, err=True)
+    """Write one sentence of progress, the message `say.<name>`, to stderr; where nobody takes it, it is lost."""
+    with contextlib.suppress(OSError):
+        click.echo(messages.describe(f"say.{name}", facts, language()).sentence, err=True)
 
 
 def emit(command: str, report: Report, *, as_json: bool) -> int:
@@ -48,15 +50,15 @@ def emit(command: str, report: Report, *, as_json: bool) -> int:
     return 0 if failure is None else failure.exit_code
 
 
-def fail(command: str, error: SdLauncherError, *, as_json: bool) -> int:
-    """Print an error that ended a command and return its exit code."""
+def fail(command: str, error: SdLauncherError, *, as_json: bool, plain: bool = False) -> int:
+    """Print an error that ended a command, `plain` without colours, and return its exit code."""
     if as_json:
         try:
             _print(envelope(command, {}, error))
         except SdLauncherError as unwritten:
-            _complain(unwritten)
+            _complain(unwritten, plain=plain)
     else:
-        _complain(error)
+        _complain(error, plain=plain)
     return error.exit_code
 
 
@@ -67,7 +69,8 @@ def envelope(command: str, data: Mapping[str, Any], error: SdLauncherError | Non
         said = error.describe(language())
         problem = {"code": error.code, "message": said.sentence, "hint": said.hint}
     body = {"schema": SCHEMA, "command": command, "ok": error is None, "data": data, "error": problem}
-    return json.dumps(body, ensure_ascii=False, indent=None if not sys.stdout.isatty() else 2, default=str)
+    on_terminal = sys.stdout is not None and sys.stdout.isatty()  # None: it was closed before we began
+    return json.dumps(body, ensure_ascii=False, indent=2 if on_terminal else None, default=str)
 
 
 def _print(text: str) -> None:
@@ -80,9 +83,13 @@ def _print(text: str) -> None:
         raise SdLauncherError("SDL-OUTPUT", evidence=error.strerror or str(error)) from error
 
 
-def _complain(error: SdLauncherError) -> None:
+def _complain(error: SdLauncherError, *, plain: bool = False) -> None:
     said = error.describe(language())
+    color = False if plain else None
     label, hint_label = ("错误", "提示") if language() == "zh" else ("error", "hint")
-    click.echo(click.style(f"{label}: ", fg="red", bold=True) + f"{said.sentence}  [{error.code}]", err=True)
-    if said.hint:
-        click.echo(click.style(f"{hint_label}: ", fg="cyan", bold=True) + said.hint, err=True)
+    # The exit code tells it as well, and must not become another one because stderr takes nothing.
+    with contextlib.suppress(OSError):
+        first = click.style(f"{label}: ", fg="red", bold=True) + f"{said.sentence}  [{error.code}]"
+        click.echo(first, err=True, color=color)
+        if said.hint:
+            click.echo(click.style(f"{hint_label}: ", fg="cyan", bold=True) + said.hint, err=True, color=color)

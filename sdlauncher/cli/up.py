@@ -33,11 +33,12 @@ def up_command(
 ) -> Report:
     """Install if missing, configure, start, wait until ready, and make a picture that is checked."""
     from sdlauncher.cli.verify import progress_bar
+    from sdlauncher.machine.paths import locate_typed
     from sdlauncher.setup.bring_up import bring_up
     from sdlauncher.verify.smoke import SmokeRequest
 
     request = SmokeRequest() if prompt is None else SmokeRequest(prompt=prompt)
-    picture = None if no_smoke else Path(out or "smoke.png").absolute()
+    picture = None if no_smoke else locate_typed(out or "smoke.png")
     spoken["dir"] = spoken.pop("directory")
     brought = bring_up(
         instance, spoken, request=request, picture=picture, checkpoint=checkpoint, say=say, on_progress=progress_bar()

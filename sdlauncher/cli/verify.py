@@ -69,7 +69,13 @@ def health_command(  # noqa: PLR0917  click passes by name
 @option("--width", type=click.IntRange(8, 8192), metavar="PIXELS", help="Default: 512 on a GPU, else 256.")
 @option("--height", type=click.IntRange(8, 8192), metavar="PIXELS", help="Default: as --width.")
 @option("--sampler", default="Euler", metavar="NAME", help="A sampler that the WebUI lists (default: Euler).")
-@option("--cfg-scale", type=float, default=7.0, metavar="X", help="How closely to follow the prompt (default: 7).")
+@option(
+    "--cfg-scale",
+    type=float,
+    default=7.0,
+    metavar="X",
+    help="How closely to follow the prompt (default: 7).",
+)
 @option("--batch-size", type=click.IntRange(1, 64), default=1, metavar="N", help="Pictures at once.")
 @option("--seed", type=click.IntRange(-1), metavar="N", help="-1 takes one by chance.")
 @option("--model", "checkpoint", envvar="SDLAUNCHER_SMOKE_MODEL", metavar="NAME", help="Paint with this checkpoint.")
@@ -86,6 +92,7 @@ def smoke_command(  # noqa: PLR0917  click passes by name
     **asked: Any,
 ) -> Report:
     """Make a picture, judge it, make it again and compare."""
+    from sdlauncher.machine.paths import locate_typed
     from sdlauncher.verify.smoke import PROMPT, SEED, SmokeRequest, run_smoke
 
     width, height = asked["width"] or asked["height"], asked["height"] or asked["width"]
@@ -105,9 +112,7 @@ def smoke_command(  # noqa: PLR0917  click passes by name
         seconds=asked["timeout"],
     )
     target = find(instance, url, auth_file, ca_file)
-    smoke = run_smoke(
-        target, request, (out or Path("smoke.png")).absolute(), img2img=img2img, on_progress=progress_bar()
-    )
+    smoke = run_smoke(target, request, locate_typed(out or "smoke.png"), img2img=img2img, on_progress=progress_bar())
     failing = smoke.failing
     failure = None if failing is None else _SmokeError(failing.code, **failing.facts)
     return Report(describe_smoke(smoke), lambda: _smoke_text(smoke), failure)
@@ -123,7 +128,7 @@ def explain_command(instance: str, logfile: Path | None) -> Report:
     if logfile is None:
         blocks = explain.read_own(locate_paths().instance(instance))
     elif str(logfile) == "-":
-        blocks = explain.read_stream(sys.stdin.buffer)
+        blocks = explain.read_stream(sys.stdin.buffer) if sys.stdin else iter(())
     else:
         blocks = explain.read_file(logfile)
     findings = explain.explain(blocks)

@@ -92,10 +92,20 @@ class Paths(NamedTuple):
         return self.data / webui
 
 
+def locate_typed(path: str | Path) -> Path:
+    """Return the whole path of what somebody typed. Raises SDL-PATH-HOME for `~nobody` and SDL-FOLDER-GONE."""
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:
+        raise SdLauncherError("SDL-PATH-HOME", path=path) from error
+    except FileNotFoundError as error:
+        raise SdLauncherError("SDL-FOLDER-GONE") from error
+
+
 def locate_paths() -> Paths:
     """Find the folders, from SDLAUNCHER_HOME or the platform's conventions (platformdirs). Creates nothing."""
     if home := os.environ.get("SDLAUNCHER_HOME"):
-        root = Path(home).expanduser().absolute()
+        root = locate_typed(home)
         return Paths(root / "config", root / "state", root / "cache", root / "data")
     import platformdirs
 

@@ -11,7 +11,7 @@ from sdlauncher.core import toml
 from sdlauncher.core.settings import TABLES, Layer, Settings, resolve
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.files import read_json, write_json
-from sdlauncher.machine.paths import InstancePaths, Paths
+from sdlauncher.machine.paths import InstancePaths, Paths, locate_typed
 
 # What `--webui`, `--dir` and the like change for good; everything else belongs to one command or to config.toml.
 REMEMBERED: Final = (
@@ -79,11 +79,11 @@ def remember(files: InstancePaths, changes: Mapping[str, Any]) -> None:
     old = recall(files)
     new = {**old, **{key: changes[key] for key in REMEMBERED if changes.get(key) is not None}}
     if isinstance(new.get("dir"), (str, os.PathLike)):
-        new["dir"] = str(Path(new["dir"]).expanduser().absolute())
+        new["dir"] = str(locate_typed(new["dir"]))
     if new != old:
         write_json(files.remembered, new)
 
 
 def checkout_of(paths: Paths, settings: Settings) -> Path:
     """Return the checkout's directory: the one that was named, else the usual place of its WebUI."""
-    return Path(settings.dir).expanduser().absolute() if settings.dir else paths.checkout(settings.webui_name)
+    return locate_typed(settings.dir) if settings.dir else paths.checkout(settings.webui_name)

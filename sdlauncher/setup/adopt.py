@@ -9,7 +9,7 @@ from sdlauncher.core.snapshot import USERS_OWN
 from sdlauncher.core.verdict import Level, Verdict
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.git import list_changes, read_head
-from sdlauncher.machine.paths import Paths
+from sdlauncher.machine.paths import Paths, locate_typed
 from sdlauncher.machine.python import Environment, read_environment
 from sdlauncher.machine.settings import remember
 from sdlauncher.setup.checkout import find_marks, identify, read_version
@@ -46,7 +46,7 @@ def adopt(paths: Paths, instance: str, directory: Path) -> Adopted:
 
 def inspect(directory: Path) -> Adopted:
     """Read what a checkout is and in what state. Raises SDL-NOT-A-CHECKOUT with what was looked for."""
-    directory = directory.expanduser().absolute()
+    directory = locate_typed(directory)
     marks = find_marks(directory)
     if marks is None:
         raise not_a_checkout(directory)

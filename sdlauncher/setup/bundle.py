@@ -20,6 +20,7 @@ from sdlauncher.machine.archive import write_archive
 from sdlauncher.machine.download import download, hash_file
 from sdlauncher.machine.git import git
 from sdlauncher.machine.git_pack import pack_commit
+from sdlauncher.machine.paths import locate_typed
 from sdlauncher.machine.uv import find_download
 from sdlauncher.setup.packages import digest_of
 from sdlauncher.setup.planning import plan_for
@@ -72,7 +73,7 @@ def make_bundle(site: Site, wish: Wish, out: Path | None) -> Made:
     builders = [_pack(site, repository, stage) for repository in _repositories(site)]
     site.say("bundle-packages", python=python, system=system, torch=f"{torch.version} {torch.channel}")
     files = _find_packages(site, target, lock, torch, source)
-    file = (out or Path.cwd() / name).expanduser().absolute()
+    file = locate_typed(out or name)
     file = file / name if file.is_dir() else file
     size = sum(it.size for it in files)
     _require_room(stage, file.parent, size)

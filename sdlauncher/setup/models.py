@@ -18,7 +18,7 @@ from sdlauncher.core.mirrors import HUB, Mirrors
 from sdlauncher.core.weights import GLANCE, NoWeights, Weights, header_length, judge_weights
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.download import OnProgress, download, hash_file
-from sdlauncher.machine.paths import InstancePaths
+from sdlauncher.machine.paths import InstancePaths, locate_typed
 from sdlauncher.machine.settings import recall, remember
 
 _ENDINGS: Final = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
@@ -79,7 +79,7 @@ def find_source(source: str) -> Path | None:
     """Return the local file that is meant, None for a URL. Raises SDL-MODEL-SOURCE when it is neither."""
     if re.match(r"https?://", source):
         return None
-    file = Path(source).expanduser().absolute()
+    file = locate_typed(source)
     if not file.is_file():
         raise SdLauncherError("SDL-MODEL-SOURCE", source=source)
     return file
@@ -106,7 +106,7 @@ def share_models(files: InstancePaths, webui: str, directory: Path | None) -> tu
     old = [flag for flag in recall(files).get("flags", ()) if flag.split(" ")[0] not in names]
     new: list[str] = []
     if directory is not None:
-        directory = directory.expanduser().absolute()
+        directory = locate_typed(directory)
         for folder in _table()["folders"].values():
             (directory / folder).mkdir(parents=True, exist_ok=True)
         # The WebUI splits its arguments as POSIX does, where a backslash would vanish.

@@ -17,7 +17,7 @@ from sdlauncher.core.recipe import Recipe
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.archive import read_first, unpack, unpack_python
 from sdlauncher.machine.files import write_bytes
-from sdlauncher.machine.paths import Paths
+from sdlauncher.machine.paths import Paths, locate_typed
 from sdlauncher.setup.packages import SYSTEM, machine_name
 
 
@@ -38,7 +38,7 @@ class Bundle:
 
 def open_bundle(file: Path, paths: Paths, instance: str) -> Bundle:
     """Read what a bundle is; each instance unpacks it for itself. Raises SDL-FILE-READ and SDL-BUNDLE-DAMAGED."""
-    file = file.expanduser().absolute()
+    file = locate_typed(file)
     value = read_first(file, MANIFEST)
     try:
         manifest = Manifest.from_json(value)

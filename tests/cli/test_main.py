@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -119,6 +120,70 @@ def test_a_result_that_nobody_can_take_is_said(cli: Cli, words: tuple[str, ...])
     assert done.returncode == (2 if "--bad" in words else 1)
     assert "could not be written: No space left on device  [SDL-OUTPUT]" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def _shell(cli: Cli, words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        words.replace("SD", f"'{sys.executable}' -m sdlauncher"),
+        shell=True,
+        env={**cli.env, **env},
+        cwd=cli.home,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_reader_that_goes_away_while_the_log_is_followed_costs_no_word(cli: Cli) -> None:
+    log = cli.home / "state" / "default" / "webui.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("a line\n" * 40_000)  # more than a pipe holds
+    done = _shell(cli, "(SD logs -f -n 40000; echo code $? >&2) | head -1", PYTHONUNBUFFERED="")
+    assert done.stdout == "a line\n"
+    assert done.stderr == "code 1\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [("SD list --json >&-", 0), ("SD nope --json >&-", 2), ("SD explain - <&-", 0)]
+)
+def test_a_stream_that_is_closed_from_the_start_is_no_defect(cli: Cli, words: str, code: int) -> None:
+    done = _shell(cli, words)
+    assert (done.returncode, done.stderr) == (code, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux's /dev/full is a disk without room")
+def test_where_nobody_takes_what_is_said_the_command_runs_on_and_keeps_its_exit_code(cli: Cli) -> None:
+    assert _shell(cli, "SD nope 2>/dev/full").returncode == 2
+    done = _shell(cli, "SD install --webui mini --json 2>/dev/full")
+    assert (done.returncode, json.loads(done.stdout)["ok"]) == (0, True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs script(1) of util-linux for a terminal")
+@pytest.mark.parametrize(("words", "env"), [("SD nope", {"NO_COLOR": "1"}), ("SD logs --no-color", {})])
+def test_no_colour_counts_for_errors_too(cli: Cli, words: str, env: dict[str, str]) -> None:
+    assert "\x1b" in _shell(cli, f'script -qc "{words.removesuffix(" --no-color")}" /dev/null').stdout
+    told = _shell(cli, f'script -qc "{words}" /dev/null', **env).stdout
+    assert "error: " in told and "\x1b" not in told
+
+
+@pytest.mark.parametrize(
+    ("words", "env", "code"),
+    [
+        ("SD list", {"SDLAUNCHER_HOME": "~nobody-of-that-name/x"}, "SDL-PATH-HOME"),
+        ("SD start --dir '~nobody-of-that-name/x'", {}, "SDL-PATH-HOME"),
+        ("mkdir gone; cd gone; rmdir ../gone; SD up --webui mini", {}, "SDL-FOLDER-GONE"),
+        ("mkdir -p state/default/webui.log; SD logs", {}, "SDL-FILE-ACCESS"),
+        ("SD model dir /proc/nowhere", {}, "SDL-FILE-ACCESS"),
+    ],
+)
+def test_a_place_that_cannot_be_used_is_named_and_no_defect(
+    cli: Cli, words: str, env: dict[str, str], code: str
+) -> None:
+    done = _shell(cli, f"{words} --json", **env)
+    told = json.loads(done.stdout)["error"]
+    assert told["code"] == code
+    assert "Errno" not in told["message"]
 
 
 def test_what_is_registered_for_the_end_runs_and_output_is_whole(cli: Cli) -> None:
