@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sdlauncher import messages
-from sdlauncher.cli.options import command, dir_option, option, webui_option
+from sdlauncher.cli.options import Number, command, dir_option, option, webui_option
 from sdlauncher.cli.output import Report, language, say
 from sdlauncher.cli.table import gibibytes, render_table
 from sdlauncher.cli.verify import auth_option, ca_option, find, progress_bar, url_option
@@ -50,7 +50,7 @@ def doctor_command(instance: str, webui: str | None, directory: str | None, fix:
 @option("--size", "sizes", multiple=True, metavar="WxH", help="May be repeated (default: 512, 768, 1024 squared).")
 @option("--batch", "batches", multiple=True, type=click.IntRange(1, 64), metavar="N", help="May be repeated.")
 @option("--sampler", default="Euler", metavar="NAME", help="A sampler that the WebUI lists (default: Euler).")
-@option("--timeout", type=click.FloatRange(1), default=900, metavar="SECONDS", help="For each picture.")
+@option("--timeout", type=Number(1), default=900, metavar="SECONDS", help="For each picture.")
 @option("--plot", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Draw it as SVG.")
 def bench_command(  # noqa: PLR0917  click passes by name
     instance: str,

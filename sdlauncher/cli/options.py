@@ -14,6 +14,19 @@ from sdlauncher.cli.output import Report, emit
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+class Number(click.FloatRange):
+    """A number within finite bounds; `nan`, which is below no bound and would pass every other check, is none."""
+
+    def __init__(self, least: float, most: float = 1e8) -> None:
+        super().__init__(least, most)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if number != number:  # noqa: PLR0124  only nan is unlike itself
+            self.fail(f"{value} is no number.", param, ctx)
+        return number
+
+
 def option(*names: str, **attributes: Any) -> Callable[[Function], Function]:
     """Declare a click option with its environment twin: --gpu-id is SDLAUNCHER_GPU_ID."""
     long = next(name for name in names if name.startswith("--")).partition("/")[0]

@@ -7,15 +7,13 @@ from typing import Any
 
 import click
 
-from sdlauncher.cli.options import command, dir_option, option, port_option, webui_option
+from sdlauncher.cli.options import Number, command, dir_option, option, port_option, webui_option
 from sdlauncher.cli.output import Report, say
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.paths import InstancePaths, locate_paths
 
 _wait_option = option("--wait/--no-wait", default=True, help="Wait until it answers (default), or return at once.")
-_timeout_option = option(
-    "--timeout", type=click.FloatRange(0), metavar="SECONDS", help="How long it may take to end by itself."
-)
+_timeout_option = option("--timeout", type=Number(0), metavar="SECONDS", help="How long it may take to end by itself.")
 _drain_option = option("--drain", is_flag=True, help="Let a running generation finish first.")
 
 
@@ -29,7 +27,7 @@ _drain_option = option("--drain", is_flag=True, help="Let a running generation f
 @option("--foreground", is_flag=True, help="Stay, for containers and service managers.")
 @_wait_option
 @option("--force", is_flag=True, help="Start with flags that this checkout would refuse.")
-@option("--within", type=click.FloatRange(1), metavar="SECONDS", help="Wait no longer than this (default: no limit).")
+@option("--within", type=Number(1), metavar="SECONDS", help="Wait no longer than this (default: no limit).")
 def start_command(  # noqa: PLR0917
     instance: str,
     webui: str | None,
@@ -60,7 +58,7 @@ def start_command(  # noqa: PLR0917
 @command("stop", short_help="Stop it, with every process it started.")
 @_timeout_option
 @_drain_option
-@option("--patience", type=click.FloatRange(0), metavar="SECONDS", help="With --drain: wait no longer than this.")
+@option("--patience", type=Number(0), metavar="SECONDS", help="With --drain: wait no longer than this.")
 def stop_command(instance: str, timeout: float | None, drain: bool, patience: float | None) -> Report:
     """Stop the WebUI with every process it started; one that does not run is fine."""
     from sdlauncher.supervise import control

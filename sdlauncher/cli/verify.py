@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sdlauncher import messages
-from sdlauncher.cli.options import command, option
+from sdlauncher.cli.options import Number, command, option
 from sdlauncher.cli.output import Report, language
 from sdlauncher.cli.table import render_table
 from sdlauncher.errors import SdLauncherError
@@ -47,8 +47,8 @@ class _SmokeError(SdLauncherError):
 @url_option
 @auth_option
 @ca_option
-@option("--wait", type=click.FloatRange(0), default=0, metavar="SECONDS", help="Check again until healthy.")
-@option("--timeout", type=click.FloatRange(0.1), default=10, metavar="SECONDS", help="For each request.")
+@option("--wait", type=Number(0), default=0, metavar="SECONDS", help="Check again until healthy.")
+@option("--timeout", type=Number(0.1), default=10, metavar="SECONDS", help="For each request.")
 def health_command(  # noqa: PLR0917  click passes by name
     instance: str, url: str | None, auth_file: Path | None, ca_file: Path | None, wait: float, timeout: float
 ) -> Report:
@@ -71,7 +71,7 @@ def health_command(  # noqa: PLR0917  click passes by name
 @option("--sampler", default="Euler", metavar="NAME", help="A sampler that the WebUI lists (default: Euler).")
 @option(
     "--cfg-scale",
-    type=float,
+    type=Number(-1000, 1000),
     default=7.0,
     metavar="X",
     help="How closely to follow the prompt (default: 7).",
@@ -80,7 +80,7 @@ def health_command(  # noqa: PLR0917  click passes by name
 @option("--seed", type=click.IntRange(-1), metavar="N", help="-1 takes one by chance.")
 @option("--model", "checkpoint", envvar="SDLAUNCHER_SMOKE_MODEL", metavar="NAME", help="Paint with this checkpoint.")
 @option("--img2img", is_flag=True, help="Also feed the picture back, at low and at high denoising.")
-@option("--timeout", type=click.FloatRange(1), default=900, metavar="SECONDS", help="For each picture.")
+@option("--timeout", type=Number(1), default=900, metavar="SECONDS", help="For each picture.")
 @option("--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Default: smoke.png.")
 def smoke_command(  # noqa: PLR0917  click passes by name
     instance: str,

@@ -72,6 +72,7 @@ _LEAST: Final[Mapping[str, float]] = {
     "backoff_most": 0, "hang_timeout": 0, "memory_limit_mib": 64, "max_age": 1, "log_size_mib": 1, "log_files": 1,
 }  # fmt: skip
 _MOST: Final[Mapping[str, float]] = {"port": 65535}
+_MOST_OF_ANY: Final = 1e9  # thirty years: what the system's own waits and timers still take
 _WORDS: Final[Mapping[str, tuple[str, ...]]] = {"model": MODEL_CLASSES}
 _NAMES: Final[Mapping[tuple[type, ...], str]] = {
     (str,): "a text", (int,): "a whole number", (int, float): "a number", (bool,): "true or false",
@@ -119,9 +120,9 @@ def _check(place: str, key: str, value: object) -> object:
     if not fits:
         raise SdLauncherError("SDL-CONFIG-VALUE", place=place, key=key, value=repr(value), expected=_NAMES[kinds])
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        least, most = _LEAST[key], _MOST.get(key)
-        if value < least or (most is not None and value > most):
-            wanted = f"at least {least:g}" if most is None else f"between {least:g} and {most:g}"
+        least, most = _LEAST[key], _MOST.get(key, _MOST_OF_ANY)
+        if not least <= value <= most:  # false for nan as well
+            wanted = f"between {least:g} and {most:.15g}"
             raise SdLauncherError("SDL-CONFIG-VALUE", place=place, key=key, value=repr(value), expected=wanted)
     if key in _WORDS and value not in _WORDS[key]:
         wanted = "one of " + ", ".join(_WORDS[key])

@@ -186,6 +186,13 @@ def test_a_place_that_cannot_be_used_is_named_and_no_defect(
     assert "Errno" not in told["message"]
 
 
+@pytest.mark.parametrize(
+    "words", ["health --timeout inf", "health --wait nan", "smoke --cfg-scale nan", "stop --timeout inf"]
+)
+def test_a_number_that_is_none_is_a_usage_error(cli: Cli, words: str) -> None:
+    assert cli(*words.split(), "--json").json["error"]["code"] == "SDL-USAGE"
+
+
 def test_what_is_registered_for_the_end_runs_and_output_is_whole(cli: Cli) -> None:
     code = (
         "import atexit, sys; from sdlauncher.cli.main import main; "

@@ -36,7 +36,10 @@ def test_a_setting_that_nobody_named_has_its_default_and_no_place() -> None:
         ("flags", "--api", "a list of texts"),
         ("flags", ["--api", 3], "a list of texts"),
         ("env", {"A": 1}, "a table of texts"),
-        ("stop_timeout", -1, "at least 0"),
+        ("stop_timeout", -1, "between 0 and 1000000000"),
+        ("hang_timeout", float("nan"), "between 0 and"),
+        ("max_age", float("inf"), "between 1 and"),
+        ("log_files", 10**400, "between 1 and"),
         ("hang_timeout", "soon", "a number"),
     ],
 )
