@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import Final
 
@@ -16,14 +15,15 @@ _USER: Final = ("webui-user.sh", "webui-user.bat")
 _FOLDERS: Final = ("models/Stable-diffusion", "models/VAE", "models/Lora", "embeddings", "extensions", "outputs", "tmp")
 
 
-def lay_out(target: Path, *, python: Path) -> None:
+def lay_out(target: Path, *, python: Path, over: bool = False) -> None:
     """Write a Mini WebUI checkout into a directory, to be run by this Python interpreter.
 
-    Doing it again refreshes the program and keeps the user's webui-user.* files, models and settings.
+    Doing it again refreshes the program and keeps the user's webui-user.* files, models and settings. `over` is for a
+    directory that is known to be meant for it, whatever it holds.
     Raises FileExistsError if the directory holds something else, OSError if it cannot be written.
     """
     target.mkdir(parents=True, exist_ok=True)
-    if not (target / _MARK).is_file() and any(target.iterdir()):
+    if not over and not (target / _MARK).is_file() and any(target.iterdir()):
         raise FileExistsError(f"{target} is not empty and holds no Mini WebUI")
     for folder in _FOLDERS:
         (target / folder).mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ def lay_out(target: Path, *, python: Path) -> None:
             _copy(name, target)
     weights = target / "models" / "Stable-diffusion" / f"{model.NAME}.safetensors"
     if not weights.exists():
-        shutil.copyfile(model.WEIGHTS, weights)
+        _write(weights, model.WEIGHTS.read_bytes())
     # Absolute but not resolved: a virtual environment's python is a link that must stay one.
     _write(target / _MARK, f"{Path(os.path.abspath(python))}\n".encode())  # noqa: PTH100
 
@@ -50,7 +50,11 @@ def _copy(name: str, target: Path) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Replace a file in one step: a script that bash is reading must not change under it."""
+    """Replace a file in one step: a script that bash is reading must not change under it, nor half a model be kept."""
     fresh = path.with_name(f".{path.name}.new")
-    fresh.write_bytes(content)
-    fresh.replace(path)
+    try:
+        fresh.write_bytes(content)
+        fresh.replace(path)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise

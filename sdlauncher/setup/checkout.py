@@ -11,7 +11,11 @@ from typing import Final
 from sdlauncher.catalog.recipe import load_marks
 from sdlauncher.core.recipe import Marks
 from sdlauncher.errors import SdLauncherError
+from sdlauncher.machine.files import write_bytes
 
+# Written before the first file of a checkout and removed after the last: what lies between is ours to go on with, and
+# so is what uninstalling left. It holds the name of the WebUI.
+UNFINISHED: Final = ".sdlauncher-unfinished"
 # What Mini WebUI imports beyond the launcher's own dependencies (the extra `mini`).
 _MINI_NEEDS: Final = ("starlette", "uvicorn", "numpy")
 _READ_AT_MOST: Final = 256 * 1024
@@ -66,8 +70,14 @@ def lay_out_mini(target: Path) -> None:
     require_mini()
     from sdlauncher.mini import lay_out
 
+    mark = target / UNFINISHED
     try:
-        lay_out(target, python=Path(sys.executable))
+        target.mkdir(parents=True, exist_ok=True)
+        if not any(target.iterdir()):
+            # What a full disk or a kill cuts off is then known as ours, and the next run goes on.
+            write_bytes(mark, b"mini\n")
+        lay_out(target, python=Path(sys.executable), over=mark.exists())
+        mark.unlink(missing_ok=True)
     except FileExistsError as error:
         raise SdLauncherError("SDL-DIR-NOT-EMPTY", path=target, evidence=name_contents(target)) from error
     except OSError as error:

@@ -90,5 +90,5 @@ def _read_disabled(settings: Path) -> frozenset[str] | None:
         if stored.get("disable_all_extensions", "none") != "none":
             return None
         return frozenset(stored.get("disabled_extensions", ()))
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return frozenset()

@@ -22,11 +22,11 @@ from sdlauncher.machine.files import hold
 from sdlauncher.machine.paths import Paths
 from sdlauncher.machine.settings import checkout_of, read_config, remember
 from sdlauncher.messages import choose_language
-from sdlauncher.setup.checkout import identify, is_mini_laid_out, lay_out_mini, name_contents, require_mini
+from sdlauncher.setup.checkout import UNFINISHED, identify, is_mini_laid_out, lay_out_mini, name_contents, require_mini
 from sdlauncher.setup.environment import environment_steps, is_foreign
 from sdlauncher.setup.packages import SYSTEM
 from sdlauncher.setup.parts import missing_parts
-from sdlauncher.setup.site import UNFINISHED, Say, Site
+from sdlauncher.setup.site import Say, Site
 from sdlauncher.setup.sources import checkout_step, read_pins, repositories_step
 from sdlauncher.setup.steps import Step, StepResult, perform, perform_lanes
 

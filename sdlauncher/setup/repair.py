@@ -13,10 +13,11 @@ from sdlauncher.core.verdict import Level, Verdict
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.git import clear_leftovers, git, list_changes, read_head
 from sdlauncher.machine.python import find_torn, read_environment
+from sdlauncher.setup.checkout import UNFINISHED
 from sdlauncher.setup.environment import environment_steps, is_foreign
 from sdlauncher.setup.install import alone
 from sdlauncher.setup.packages import find_differences, install_exactly, read_wanted
-from sdlauncher.setup.site import UNFINISHED, Site
+from sdlauncher.setup.site import Site
 from sdlauncher.setup.sources import bring, checkout_step, is_checked_out, read_pins, repositories_step
 from sdlauncher.setup.steps import perform
 

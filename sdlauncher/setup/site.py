@@ -20,8 +20,6 @@ if TYPE_CHECKING:  # most sites have no bundle, and never ask what hardware ther
     from sdlauncher.core.bundle import Manifest
     from sdlauncher.core.hardware import Hardware
 
-# Written before the first file of a checkout and removed after the last: what lies between is ours to go on with.
-UNFINISHED = ".sdlauncher-unfinished"
 _HALF_A_DAY = 12 * 3600.0
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from sdlauncher.core.mirrors import git_sources
 from sdlauncher.core.recipe import Repository, follow_pins
+from sdlauncher.core.snapshot import USERS_OWN
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.files import write_bytes
 from sdlauncher.machine.git import (
@@ -25,10 +27,11 @@ from sdlauncher.machine.git import (
     read_head,
     set_origin,
 )
-from sdlauncher.setup.checkout import identify
-from sdlauncher.setup.site import UNFINISHED, Site
+from sdlauncher.setup.checkout import UNFINISHED, identify
+from sdlauncher.setup.site import Site
 from sdlauncher.setup.steps import Step
 
+_KEPT: Final = ".kept-by-sdlauncher"
 # What a network says that may well work a moment later.
 _PASSING: Final = re.compile(
     r"early EOF|unexpected disconnect|timed out|Connection reset|Could not resolve host|Failed to connect"
@@ -175,7 +178,8 @@ def _bring_program(site: Site) -> None:
     for torn in directory.glob(f".{UNFINISHED}.*"):
         torn.unlink()
     write_bytes(directory / UNFINISHED, f"{site.recipe.webui}\n".encode())
-    bring(site, site.recipe.program, directory, ref=site.ref)
+    with _kept_aside(directory):
+        bring(site, site.recipe.program, directory, ref=site.ref)
     # Our own files in the checkout are no changes of the user's.
     exclude = directory / ".git" / "info" / "exclude"
     text = exclude.read_text(encoding="utf-8") if exclude.is_file() else ""
@@ -187,6 +191,24 @@ def _bring_program(site: Site) -> None:
         found = identify(directory) or "-"
         raise SdLauncherError("SDL-CHECKOUT-OTHER", path=directory, found=found, wanted=site.recipe.webui)
     (directory / UNFINISHED).unlink()
+
+
+@contextlib.contextmanager
+def _kept_aside(directory: Path) -> Iterator[None]:
+    """Keep the user's own scripts, which uninstalling has left, from those that the repository brings.
+
+    Not where git has been before: there they are the repository's, perhaps torn by a kill.
+    """
+    pairs = [(directory / name, directory / f".{name}{_KEPT}") for name in USERS_OWN]
+    if not (directory / ".git").exists():
+        for file, kept in pairs:
+            if file.is_file():
+                shutil.copy2(file, kept)
+    yield
+    # Only now: until the repository's files are all there, the next run would bring them again.
+    for file, kept in pairs:
+        if kept.is_file():
+            kept.replace(file)
 
 
 def _missing(site: Site, *, lenient: bool) -> list[Repository]:

@@ -10,8 +10,9 @@ from typing import Final
 
 from sdlauncher.core.snapshot import USERS_OWN
 from sdlauncher.errors import SdLauncherError
+from sdlauncher.machine.files import write_bytes
 from sdlauncher.machine.git import git, git_folder
-from sdlauncher.setup.checkout import identify
+from sdlauncher.setup.checkout import UNFINISHED, identify
 
 _MINI: Final = ("launch.py", "webui.sh", "webui.bat", "interpreter.txt")
 _FOLDERS: Final = ("venv", ".git", "repositories", "tmp", "__pycache__")
@@ -42,7 +43,7 @@ def plan_removal(directory: Path) -> Removal:
 
 def remove(directory: Path) -> Removal:
     """Uninstall, and return what went and what stays. Raises SDL-NOT-A-CHECKOUT and SDL-FILE-WRITE."""
-    planned = plan_removal(directory)
+    webui, planned = identify(directory), plan_removal(directory)
     # The files by which it is recognised go last: a removal that was interrupted can be repeated.
     doomed = sorted(_doomed(directory), key=lambda path: (path.name in ("launch.py", "webui.py"), str(path)))
     try:
@@ -53,6 +54,9 @@ def remove(directory: Path) -> Removal:
                 path.unlink(missing_ok=True)
         for folder in sorted({path.parent for path in doomed}, key=lambda it: len(it.parts), reverse=True):
             _prune(folder, directory)
+        if directory.is_dir():
+            # What stays is no WebUI any more, but a later installation may go there.
+            write_bytes(directory / UNFINISHED, f"{webui}\n".encode())
     except OSError as error:
         raise SdLauncherError("SDL-FILE-WRITE", path=directory, evidence=error.strerror or str(error)) from error
     return planned

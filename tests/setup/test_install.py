@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,3 +82,34 @@ def test_missing_packages_of_mini_are_said_with_the_command_that_brings_them(cli
     assert ran.json["error"]["code"] == "SDL-MINI-EXTRA"
     assert "uvicorn" in ran.json["error"]["message"]
     assert "sdlauncher[mini]" in ran.json["error"]["hint"]
+
+
+@pytest.mark.parametrize("left", ["uninstalled", "cut off"])
+def test_what_was_uninstalled_or_cut_off_can_be_installed_again(cli: Cli, left: str) -> None:
+    checkout = Path(cli("install", "--webui", "mini", "--json").data["dir"])
+    if left == "uninstalled":
+        assert cli("uninstall", "--yes").code == 0
+    else:
+        # As a full disk leaves it: some folders, some files, the mark that is written first.
+        (checkout / ".sdlauncher-unfinished").write_text("mini\n")
+        for name in ("launch.py", "webui.sh", "interpreter.txt"):
+            (checkout / name).unlink()
+    again = cli("install", "--webui", "mini", "--json")
+    assert again.code == 0, again.out
+    assert (checkout / "launch.py").is_file()
+    assert not (checkout / ".sdlauncher-unfinished").exists()
+
+
+def test_a_full_disk_leaves_no_half_model_and_the_next_run_goes_on(cli: Cli, tmp_path: Path) -> None:
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)); "
+        "from sdlauncher.cli.main import main; main(sys.argv[1:])"
+    )
+    place = tmp_path / "w"
+    words = [sys.executable, "-c", code, "install", "--webui", "mini", "--dir", str(place), "--json"]
+    done = subprocess.run(words, env=dict(cli.env), capture_output=True, timeout=60, check=False)
+    assert json.loads(done.stdout)["error"]["code"] == "SDL-FILE-WRITE"
+    assert not list(place.rglob("*.safetensors*"))
+    assert cli("install", "--webui", "mini", "--dir", place).code == 0
+    assert (place / "launch.py").is_file()

@@ -108,7 +108,7 @@ def test_uninstalling_lists_first_and_keeps_what_is_the_users(cli: Cli, checkout
     done = cli("uninstall", "--yes", "--json")
     assert done.code == 0
     left = {path.relative_to(checkout).as_posix() for path in checkout.rglob("*") if path.is_file()}
-    assert left == set(mine)
+    assert left == {*mine, ".sdlauncher-unfinished"}
     assert set(done.data["keep"]) == {name.split("/")[0] for name in mine}
 
 
@@ -116,6 +116,18 @@ def test_after_uninstalling_it_can_be_installed_elsewhere(cli: Cli, checkout: Pa
     assert cli("uninstall", "--yes").code == 0
     again = cli("install", "--webui", "a1111", "--dir", checkout.parent / "again", "--json")
     assert again.code == 0, again.out
+
+
+def test_after_uninstalling_it_can_be_installed_in_the_same_place(cli: Cli, checkout: Path) -> None:
+    mine = [checkout / name for name in ("models/Stable-diffusion/mine.safetensors", "webui-user.sh", "notes.txt")]
+    for file in mine:
+        file.write_text("mine")
+    assert cli("uninstall", "--yes").code == 0
+    again = cli("install", "--webui", "a1111", "--json")
+    assert again.code == 0, again.out
+    assert (checkout / "launch.py").is_file()
+    assert [file.read_text() for file in mine] == ["mine"] * 3
+    assert not list(checkout.glob(".webui-user*")) and not list(checkout.glob(".sdlauncher-*"))
 
 
 def test_extensions_are_pinned_and_drift_is_told(cli: Cli, world: World, checkout: Path) -> None:
