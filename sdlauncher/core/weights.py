@@ -72,7 +72,7 @@ def _judge_safetensors(header: bytes, length: int, size: int) -> Weights | NoWei
         table = json.loads(header)
         entries = {name: value for name, value in table.items() if name != "__metadata__"}
         end = max((entry["data_offsets"][1] for entry in entries.values()), default=0)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         return NoWeights("SDL-WEIGHTS-UNKNOWN", f"its header is no safetensors header ({type(error).__name__})")
     whole = 8 + length + end
     if size < whole:

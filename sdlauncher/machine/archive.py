@@ -41,7 +41,7 @@ def read_first(file: Path, name: str) -> dict[str, Any]:
             value = json.loads(stream.read() if stream else b"")
     except OSError as error:
         raise SdLauncherError("SDL-FILE-READ", path=file, evidence=error.strerror or str(error)) from error
-    except (tarfile.TarError, ValueError, EOFError) as error:
+    except (tarfile.TarError, ValueError, EOFError, RecursionError) as error:
         raise SdLauncherError("SDL-BUNDLE-DAMAGED", path=file, evidence=str(error)) from error
     if not isinstance(value, dict):
         raise SdLauncherError("SDL-BUNDLE-DAMAGED", path=file, evidence=f"{name} is no object")

@@ -54,7 +54,7 @@ def read_layout(path: str) -> Layout:
             value: dict[str, Any] = json.loads(file.read())
         segments = tuple(Segment(*one) for one in value["segments"])
         return Layout(value["removed"], value["start"], value["number"], segments, value.get("pending", 0))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return Layout()
 
 

@@ -212,5 +212,5 @@ def _read_job(body: bytes) -> tuple[Any, ...] | None:
         if not state["job"] and not state["job_count"]:
             return ()
         return (state["job"], state["sampling_step"], state["job_no"], round(value["progress"], 4))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -54,7 +54,7 @@ def read_spec(path: str) -> LaunchSpec | None:
     try:
         with open(path, "rb") as file:  # noqa: PTH123  the supervisor does without pathlib
             return LaunchSpec.from_json(json.loads(file.read()))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

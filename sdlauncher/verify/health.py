@@ -198,7 +198,8 @@ def _picture_age(kept: LastPicture | None, client: Client) -> float | None:
     if kept is not None:
         return max(0.0, time.time() - kept.at)
     progress = ask(client, "/sdapi/v1/progress?skip_current_image=true")
-    stamp = progress.json.get("state", {}).get("job_timestamp") if isinstance(progress.json, dict) else None
+    state = progress.json.get("state") if isinstance(progress.json, dict) else None
+    stamp = state.get("job_timestamp") if isinstance(state, dict) else None
     try:
         # The stamp is the server's local time without a zone: only this machine's can be compared.
         begun = datetime.strptime(str(stamp), "%Y%m%d%H%M%S").astimezone()

@@ -48,6 +48,7 @@ def test_a_model_is_known_by_its_tensors(names: tuple[str, ...], kind: str, fami
         (*safetensors("a", "b", cut=1), "SDL-WEIGHTS-CUT"),
         (safetensors("a")[0][:40], 40, "SDL-WEIGHTS-CUT"),
         (struct.pack("<Q", 12) + b"{not a json}", 20, "SDL-WEIGHTS-UNKNOWN"),
+        (struct.pack("<Q", 90_000) + b"[" * 90_000, 90_008, "SDL-WEIGHTS-UNKNOWN"),
         (struct.pack("<Q", 2**40) + b"{}", 10, "SDL-WEIGHTS-UNKNOWN"),
         (struct.pack("<Q", 9) + b'{"a":[1]}', 17, "SDL-WEIGHTS-UNKNOWN"),
     ],

@@ -282,6 +282,7 @@ def test_the_plan_for_a_described_machine(told: InProcess, tmp_path: Path, monke
         ('{"gpus": [{"compute_capability": "new"}]}', "new"),
         ('{"gpus": [{"memory_total_mib": "8 GB"}]}', "8 GB"),
         ('{"driver": "550"}', "driver"),
+        ("[" * 100_000, "recursion"),
     ],
 )
 def test_a_description_that_describes_no_machine_says_what_is_wrong(

@@ -9,7 +9,10 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from sdlauncher.supervise.control import Status
+from sdlauncher.supervise.pulse import _read_job
 from tests.supervise.conftest import Instance, wait_for
 
 
@@ -160,3 +163,8 @@ def test_a_record_of_our_own_looks_is_no_sign_of_life(instance: Instance) -> Non
     assert status.last_exit is not None
     assert "step 7" in status.last_exit["evidence"]
     instance.wait_for_state("running")
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"5", b'{"state": 5}', b"[" * 60_000])
+def test_an_answer_that_tells_nothing_of_a_job_is_none(body: bytes) -> None:
+    assert _read_job(body) is None

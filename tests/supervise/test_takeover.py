@@ -138,7 +138,9 @@ def test_notes_of_another_boot_are_stale(instance: Instance) -> None:
     assert (status.state, status.last_exit["cause"]) == ("stopped", "machine-restarted")
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"\x00" * 100, b'{"state": "running", "root": "x"}'])
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b"[]", b"\x00" * 100, b'{"state": "running", "root": "x"}', b"[" * 100_000]
+)
 def test_damaged_notes_stop_nothing(instance: Instance, damage: bytes) -> None:
     instance.start()
     instance.stop()

@@ -46,6 +46,7 @@ HTML_500 = answer(500, b"<html><h1>Internal Server Error</h1></html>", "text/htm
         ({"sd_models": answer_json([])}, "SDL-MODEL-NONE", "model"),
         ({"sd_models": hostile.silent}, "SDL-HTTP-TIMEOUT", "model"),
         ({"progress": hostile.garbage}, "healthy", ""),
+        ({"progress": answer_json({"state": 5})}, "healthy", ""),
     ],
 )  # fmt: skip
 def test_each_fault_has_its_own_verdict(changed: dict[str, Behaviour], verdict: str, layer: str) -> None:
