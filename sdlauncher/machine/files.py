@@ -48,7 +48,9 @@ def write_bytes(path: Path, data: bytes, *, mode: int | None = None) -> None:
 
 def write_json(path: Path, value: Any, *, mode: int | None = None) -> None:
     """Write `value` as JSON in one step. Raises SDL-FILE-WRITE."""
-    write_bytes(path, (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode(), mode=mode)
+    # A path that is not UTF-8 has lone surrogates for us; they are escaped as JSON escapes them.
+    text = json.dumps(value, ensure_ascii=False, indent=1) + "\n"
+    write_bytes(path, text.encode("utf-8", "backslashreplace"), mode=mode)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
@@ -57,9 +59,21 @@ def read_json(path: Path) -> dict[str, Any] | None:
         value = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def refuse_hidden(path: Path) -> None:
+    """Raise SDL-FILE-ACCESS for a file that this user may not read: what it holds is not absent but unknown."""
+    if path.is_dir():
+        return
+    try:
+        os.close(os.open(path, os.O_RDONLY))
+    except PermissionError as error:
+        raise SdLauncherError("SDL-FILE-ACCESS", path=path, evidence=error) from error
+    except OSError:
+        return
 
 
 def read_text(path: Path) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sdlauncher.core import toml
 from sdlauncher.core.settings import TABLES, Layer, Settings, resolve
 from sdlauncher.errors import SdLauncherError
-from sdlauncher.machine.files import read_json, write_json
+from sdlauncher.machine.files import read_json, refuse_hidden, write_json
 from sdlauncher.machine.paths import InstancePaths, Paths, locate_typed
 
 # What `--webui`, `--dir` and the like change for good; everything else belongs to one command or to config.toml.
@@ -69,8 +69,11 @@ def read_config(paths: Paths) -> dict[str, Any]:
 
 
 def recall(files: InstancePaths) -> dict[str, Any]:
-    """Return what the instance remembers; nothing for a new one."""
-    stored = read_json(files.remembered) or {}
+    """Return what the instance remembers; nothing for a new one. Raises SDL-FILE-ACCESS for that of another user."""
+    stored = read_json(files.remembered)
+    if stored is None:
+        refuse_hidden(files.remembered)
+        return {}
     return {key: stored[key] for key in REMEMBERED if stored.get(key) is not None}
 
 

@@ -39,11 +39,16 @@ def write_record(path: str, record: dict[str, Any]) -> bool:
     fresh = f"{path}.new"
     try:
         with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123
-            file.write(json.dumps(record, ensure_ascii=False).encode())
+            file.write(_encode(record))
         os.replace(fresh, path)  # noqa: PTH105
     except OSError:
         return False
     return True
+
+
+def _encode(record: dict[str, Any]) -> bytes:
+    """Return it as JSON; the lone surrogates of a path that is not UTF-8 are escaped, which is JSON's own way too."""
+    return json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 def read_record(path: str) -> dict[str, Any]:
@@ -51,14 +56,14 @@ def read_record(path: str) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:  # noqa: PTH123
             value = json.loads(file.read())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
 
 def add_event(path: str, event: str, **facts: Any) -> str:
     """Append one line of history and return it; what the disk does not take is lost, the WebUI is not."""
-    line = json.dumps({"at": stamp(), "event": event, **facts}, ensure_ascii=False)
+    line = _encode({"at": stamp(), "event": event, **facts}).decode()
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:

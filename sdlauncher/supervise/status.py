@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import sdlauncher
 from sdlauncher.core.process import ProcessId
 from sdlauncher.machine import process
+from sdlauncher.machine.files import refuse_hidden
 from sdlauncher.machine.paths import InstancePaths
 from sdlauncher.supervise import boot
 from sdlauncher.supervise.record import Folder, bury, read_record
@@ -59,9 +60,11 @@ def read_status(files: InstancePaths, *, adopt: bool = True) -> Status:
     """Return how the instance is now.
 
     A WebUI whose supervisor has died gets a new one (unless `adopt` is False); a state that only an old file tells,
-    after a power cut or a crash of both, is corrected.
+    after a power cut or a crash of both, is corrected. Raises SDL-FILE-ACCESS for the instance of another user.
     """
     record = read_record(str(files.state))
+    if not record:
+        refuse_hidden(files.state)
     if record.get("state") in LIVE and not _is_supervised(record):
         if adopt:
             record = _adopt(files, record)

@@ -101,6 +101,18 @@ def test_a_folder_without_a_webui_is_not_started(cli: Cli) -> None:
     assert (ran.code, ran.json["error"]["code"]) == (5, "SDL-NOT-A-CHECKOUT")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere file names are text")
+def test_a_home_whose_name_is_not_utf8_is_a_home(cli: Cli, port: int) -> None:
+    env = {"SDLAUNCHER_HOME": os.fsdecode(os.fsencode(cli.home) + b"/\xff\xe4")}
+    try:
+        ran = cli("up", "--webui", "mini", "--port", port, "--no-smoke", "--json", env=env)
+        assert (ran.code, ran.data["state"]) == (0, "running")
+        assert cli("status", env=env).code == 0
+    finally:
+        assert cli("stop", env=env).code == 0
+    assert cli("status", "--json", env=env).data["last_exit"]["cause"] == "stopped"
+
+
 def test_a_start_waits_for_a_stop_that_is_under_way(mini: Cli) -> None:
     (mini.home / "config" / "config.toml").open("a").write("stop_timeout = 2\n")
     first = mini("start", "--webui", "mini", "--json", env={"MINI_WEBUI_MISBEHAVE": "ignore-term"})

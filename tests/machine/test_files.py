@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sdlauncher.errors import SdLauncherError
-from sdlauncher.machine.files import lock, read_json, write_bytes, write_json
+from sdlauncher.machine.files import lock, read_json, refuse_hidden, write_bytes, write_json
 
 
 def test_a_written_file_keeps_its_permissions_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
@@ -44,10 +44,25 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     assert caught.value.code == "SDL-FILE-WRITE"
 
 
-@pytest.mark.parametrize("torn", [b"", b"{", b"[1]", b"\xff\xfe", b"null"])
+@pytest.mark.parametrize("torn", [b"", b"{", b"[1]", b"\xff\xfe", b"null", b"[" * 100_000])
 def test_what_is_no_object_of_ours_reads_as_absent(tmp_path: Path, torn: bytes) -> None:
     (tmp_path / "a").write_bytes(torn)
     assert read_json(tmp_path / "a") is None
+
+
+def test_a_path_that_is_not_utf8_is_kept_whole(tmp_path: Path) -> None:
+    odd = os.fsdecode(b"/home/\xff\xe4")
+    write_json(tmp_path / "a", {"dir": odd})
+    assert read_json(tmp_path / "a") == {"dir": odd}
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_a_file_of_another_user_is_not_taken_for_none(tmp_path: Path) -> None:
+    (tmp_path / "a").touch(mode=0o000)
+    with pytest.raises(SdLauncherError, match="Permission denied") as caught:
+        refuse_hidden(tmp_path / "a")
+    assert caught.value.code == "SDL-FILE-ACCESS"
+    refuse_hidden(tmp_path / "b")
 
 
 def test_a_lock_is_exclusive_and_a_killed_holder_releases_it(tmp_path: Path) -> None:
