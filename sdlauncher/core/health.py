@@ -140,9 +140,14 @@ def judge_process(state: str, facts: Mapping[str, object]) -> Layer:
             return Layer("process", False, "SDL-NOT-RUNNING", {"instance": facts["instance"]})
 
 
-def judge_port(host: str, port: int, seconds: float | None, owner: str | None) -> Layer:
-    """Judge a bare TCP connect; `seconds` None: nobody accepts, `owner`: a stranger that holds the port."""
+def judge_port(host: str, port: int, seconds: float | None, owner: str | None, unknown: str = "") -> Layer:
+    """Judge a bare TCP connect; `seconds` None: nobody accepts, `owner`: a stranger that holds the port.
+
+    `unknown` are the system's words for a host that it cannot find.
+    """
     where = {"host": host, "port": port}
+    if unknown:
+        return Layer("port", False, "SDL-HTTP-NAME", {"url": f"{host}:{port}", "evidence": unknown})
     if seconds is None:
         return Layer("port", False, "SDL-PORT-CLOSED", where)
     if owner is not None:

@@ -27,6 +27,15 @@ def is_free(host: str, port: int) -> bool:
     return all(_can_bind(address, port) for address in families.get(host, [host]))
 
 
+def explain_host(host: str) -> str:
+    """Return the system's words for a host that it cannot find, nothing for one that it can."""
+    try:
+        socket.getaddrinfo(host, None)
+    except (OSError, UnicodeError) as error:
+        return (isinstance(error, OSError) and error.strerror) or str(error)
+    return ""
+
+
 def find_free(host: str, port: int) -> int | None:
     """Return the next free port after `port`, None when the next 200 are taken."""
     after = range(port + 1, min(port + 1 + _NEXT, 65536))

@@ -200,7 +200,7 @@ class Client:
             method,
             url,
             json=body,
-            auth=requests.auth.HTTPBasicAuth(endpoint.user, endpoint.password) if endpoint.user else None,
+            auth=_basic(endpoint) if endpoint.user else None,
             # Without compression a small reply cannot grow into a large one.
             headers={"User-Agent": f"sdlauncher/{__version__}", "Accept-Encoding": "identity", "Connection": "close"},
         )
@@ -299,6 +299,11 @@ class _Adapter(requests.adapters.HTTPAdapter):
             ConnectionCls = Secure
 
         manager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+
+
+def _basic(endpoint: Endpoint) -> requests.auth.HTTPBasicAuth:
+    # As bytes: of text requests makes Latin-1, which not every password is.
+    return requests.auth.HTTPBasicAuth(endpoint.user.encode(), endpoint.password.encode())
 
 
 # What an exception inside the exception means; the first row that fits wins.

@@ -12,12 +12,14 @@ Progress sentences are tables too; their names begin with `say.` in the code and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 LANGUAGES = ("en", "zh")
+_PASSWORD = re.compile(r"(://[^\s/:@]*):[^\s/]*@")
 
 
 class Text(NamedTuple):
@@ -77,7 +79,8 @@ def describe(code: str, facts: Mapping[str, object], language: str = "en") -> Te
     """Render the message of `code` with `facts` in `language`."""
     templates = lookup(code).templates
     sentence, hint = templates.get(language, templates["en"])
-    return Text(sentence.format_map(facts), hint.format_map(facts))
+    # A sentence ends up on shared screens and in the logs of others; an address that it names may hold a password.
+    return Text(*(_PASSWORD.sub(r"\1:***@", template.format_map(facts)) for template in (sentence, hint)))
 
 
 def choose_language(environment: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sdlauncher.core import health as judge
 from sdlauncher.core.health import Answer, Health, Layer
 from sdlauncher.errors import SdLauncherError
-from sdlauncher.machine.ports import find_owner
+from sdlauncher.machine.ports import explain_host, find_owner
 from sdlauncher.machine.webui import Client, Endpoint, can_connect
 from sdlauncher.supervise.status import living_tree
 from sdlauncher.verify.instance import Instance, LastPicture, last_picture, read_instance, read_model_log
@@ -131,7 +131,8 @@ def _check_endpoint(
 ) -> Health:
     client = Client(endpoint)
     seconds = can_connect(endpoint.host, endpoint.port, seconds=CONNECT_SECONDS)
-    port = judge.judge_port(endpoint.host, endpoint.port, seconds, _stranger(instance, endpoint.port))
+    unknown = explain_host(endpoint.host) if seconds is None else ""
+    port = judge.judge_port(endpoint.host, endpoint.port, seconds, _stranger(instance, endpoint.port), unknown)
     if not port.ok:
         return judge.complete([*layers, port])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.paths import InstancePaths
@@ -86,7 +86,7 @@ def parse_url(text: str) -> tuple[str, str, str]:
     path = parts.path.rstrip("/")
     for tail in ("/docs", "/sdapi/v1"):
         path = path.removesuffix(tail)
-    return f"{parts.scheme}://{netloc}{path}", parts.username or "", parts.password or ""
+    return f"{parts.scheme}://{netloc}{path}", unquote(parts.username or ""), unquote(parts.password or "")
 
 
 def read_credentials(path: Path) -> tuple[str, str]:

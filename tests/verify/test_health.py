@@ -5,8 +5,10 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -72,6 +74,40 @@ def test_a_password_from_a_file_is_accepted_or_refused(tmp_path: Path, monkeypat
         assert check_health(find_target(url=server.url)).verdict == "healthy"
         monkeypatch.delenv("SDLAUNCHER_AUTH")
         assert check_health(find_target(url=server.url.replace("//", "//u:p@"))).verdict == "healthy"
+
+
+@pytest.mark.parametrize("password", ["p@s:s/w%", "密码"])
+def test_a_password_of_any_letters_arrives(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
+    def options(visit: hostile.Visit) -> None:
+        right = visit.headers.get("authorization") == "Basic " + b64encode(f"u:{password}".encode()).decode()
+        (answer_json({}) if right else UNAUTHORIZED)(visit)
+
+    with hostile_server(webui(options=options)) as server:
+        url = server.url.replace("//", f"//u:{quote(password, safe='')}@")
+        assert check_health(find_target(url=url)).verdict == "healthy"
+        monkeypatch.setenv("SDLAUNCHER_AUTH", f"u:{password}")
+        assert check_health(find_target(url=server.url)).verdict == "healthy"
+
+
+def test_a_host_that_does_not_exist_is_not_called_a_closed_port(cli: Cli) -> None:
+    ran = cli("health", "--url", "http://no-such-host.invalid:7860", "--json")
+    assert (ran.code, ran.json["error"]["code"]) == (4, "SDL-HTTP-NAME")
+    assert "no-such-host.invalid" in ran.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("health", "--url", "ftp://u:s3cret@x"),
+        ("health", "--url", "http://u:s3cret@x:99999"),
+        ("install", "--webui", "a1111", "--git-mirror", "https://u:s3cret@x"),
+    ],
+)
+def test_a_password_in_an_address_is_not_repeated(cli: Cli, words: tuple[str, ...]) -> None:
+    ran = cli(*words, "--json")
+    assert ran.code == 2
+    assert "u:***@x" in ran.out
+    assert "s3cret" not in ran.out + ran.err
 
 
 def test_a_webui_under_a_subpath_is_found_there() -> None:
