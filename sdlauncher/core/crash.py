@@ -81,6 +81,8 @@ _BENIGN = ("fatal: No names found, cannot describe anything.", "fatal: No tags c
 # runs is finished first, so that its progress may follow.
 _ASKED_TO_STOP = ("Stopping server...", "Server shutdown request received")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+# A WebUI logs the arguments it was started with. The log is its owner's alone, an evidence is shown to everybody.
+_SECRETS = re.compile(r"(--(?:api-|gradio-)?auth[ =])\S+")
 _RECENT = 60  # lines
 _LITTLE_DISK = 16 << 20
 
@@ -90,7 +92,7 @@ def find_cause(ending: Ending, lines: Sequence[str]) -> Cause:
 
     A script's exit code proves nothing (webui.sh returns 0 whatever happened), so lines come before codes.
     """
-    clean = [_COLOURS.sub("", line).strip() for line in lines]
+    clean = [_SECRETS.sub(r"\1***", _COLOURS.sub("", line).strip()) for line in lines]
     return _find_asked(ending, clean) or _find_trouble(ending, clean)
 
 

@@ -99,6 +99,12 @@ def test_the_evidence_is_the_line_that_decided() -> None:
     assert find_cause(Ending(code=0), ["a", "ValueError: what a pity", "b"]).evidence == "ValueError: what a pity"
 
 
+def test_an_evidence_tells_no_password() -> None:
+    line = "Launching Web UI with arguments: --api-auth u:s3cret --auth=u:s3cret --gradio-auth-path /a/b --listen"
+    told = find_cause(Ending(code=0), [line]).evidence
+    assert told == "Launching Web UI with arguments: --api-auth *** --auth=*** --gradio-auth-path /a/b --listen"
+
+
 def test_what_bash_says_behind_an_unfinished_progress_bar_is_read() -> None:
     said = SHELL.format(what="Killed")
     cause = find_cause(Ending(code=0, ready=True), ["  1%|          | 1/150 [00:01<04:25,  1.78s/it]" + said])
