@@ -6,6 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -56,13 +59,28 @@ def test_a_path_that_is_not_utf8_is_kept_whole(tmp_path: Path) -> None:
     assert read_json(tmp_path / "a") == {"dir": odd}
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_a_file_of_another_user_is_not_taken_for_none(tmp_path: Path) -> None:
-    (tmp_path / "a").touch(mode=0o000)
-    with pytest.raises(SdLauncherError, match="Permission denied") as caught:
-        refuse_hidden(tmp_path / "a")
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Give up root's right to read everything for a while; whoever is not root has none."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+def test_a_file_of_another_user_is_not_taken_for_none() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        (folder / "a").touch(mode=0o000)
+        with as_nobody():
+            with pytest.raises(SdLauncherError, match="Permission denied") as caught:
+                refuse_hidden(folder / "a")
+            refuse_hidden(folder / "b")
     assert caught.value.code == "SDL-FILE-ACCESS"
-    refuse_hidden(tmp_path / "b")
 
 
 def test_a_lock_is_exclusive_and_a_killed_holder_releases_it(tmp_path: Path) -> None:
