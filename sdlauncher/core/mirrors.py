@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from sdlauncher.core.settings import suggest
 from sdlauncher.errors import SdLauncherError
@@ -24,14 +24,13 @@ _PYPI_BUILDS: Final = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Mirrors:
+class Mirrors(NamedTuple):
     """Sources in the order in which they are tried. `git` maps the beginning of a URL to what replaces it.
 
     `chosen` are the fields that the user has set.
     """
 
-    git: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    git: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     packages: tuple[str, ...] = (PYPI,)
     torch: tuple[str, ...] = (TORCH, FROM_PACKAGES)
     models: tuple[str, ...] = (HUB,)
@@ -89,8 +88,7 @@ def choose_mirrors(
         key: tuple(values) for key, values in (("packages", packages), ("torch", torch), ("models", models)) if values
     }
     named = [*(["git"] if rewritten else []), *others]
-    return replace(
-        mirrors,
+    return mirrors._replace(
         git={**mirrors.git, **rewritten},
         chosen=tuple(dict.fromkeys((*mirrors.chosen, *named))),
         **others,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sdlauncher.errors import SdLauncherError
 
@@ -12,8 +12,7 @@ DEFAULT_WEBUI: Final = "a1111"
 MODEL_CLASSES: Final = ("auto", "sd15", "sdxl")
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(NamedTuple):
     """One source of settings; `place` is what the user is told, e.g. the command line or a file."""
 
     place: str

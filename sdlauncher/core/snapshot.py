@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 # These belong to the user although the WebUI's repository brings them: no change of version may touch them, and what
 # differs in them is no change of the program.
 USERS_OWN: Final = ("webui-user.sh", "webui-user.bat", "webui-macos-env.sh", "styles.csv")
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """Where a git repository stands; `folder` is relative to the checkout, `.` is the checkout itself."""
 
     folder: str
@@ -21,8 +20,7 @@ class Standing:
     url: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """All that an update can change, as it was at `at` (ISO 8601, UTC). `speed` in steps per second, if known."""
 
     id: str
@@ -31,12 +29,13 @@ class Snapshot:
     reason: str
     standings: tuple[Standing, ...]
     packages: Mapping[str, str]
-    stamp: Mapping[str, Any] = field(default_factory=dict)
+    stamp: Mapping[str, Any] = MappingProxyType({})
     speed: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values."""
-        return asdict(self)
+        standings = [it._asdict() for it in self.standings]
+        return {**self._asdict(), "standings": standings, "stamp": dict(self.stamp)}
 
     @classmethod
     def from_json(cls, table: Mapping[str, Any]) -> Snapshot:
@@ -45,8 +44,7 @@ class Snapshot:
         return cls(**{**table, "standings": standings})
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One thing that differs: `what` is repository or package; None: it is absent on that side."""
 
     what: str

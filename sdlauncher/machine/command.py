@@ -9,14 +9,13 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from sdlauncher.errors import SdLauncherError
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(NamedTuple):
     """How a command ended. `stdout` and `stderr` are decoded with replacement, never a UnicodeError."""
 
     argv: tuple[str, ...]

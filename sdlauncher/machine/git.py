@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.command import Completed, find, run
@@ -23,8 +22,7 @@ _QUIET: Final = {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", "GCM_INTERACTIVE
                  "GIT_LFS_SKIP_SMUDGE": "1"}  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """Where a repository stands; `branch` is None on a detached HEAD."""
 
     commit: str

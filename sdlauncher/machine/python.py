@@ -6,9 +6,8 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.command import find, run
@@ -16,8 +15,7 @@ from sdlauncher.machine.command import find, run
 _DIST_INFO: Final = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+)\.dist-info")
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(NamedTuple):
     """A virtual environment: its interpreter, that interpreter's version, and the packages in it by normalised name."""
 
     root: Path
@@ -95,8 +93,7 @@ def _is_whole(folder: Path, record: Path) -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class Interpreter:
+class Interpreter(NamedTuple):
     """A Python that was run and answered: its real executable and version."""
 
     executable: Path

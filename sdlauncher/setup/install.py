@@ -7,9 +7,9 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sdlauncher.catalog import load_webui
 from sdlauncher.catalog.recipe import describe_advisories, load_advisories, load_recipe
@@ -41,8 +41,7 @@ _PATIENCE: Final = 120.0
 _PROBE_SECONDS: Final = 6.0
 
 
-@dataclass(frozen=True, slots=True)
-class Installed:
+class Installed(NamedTuple):
     """An installation as it stands at the end; `advisories` are the ids of the cures that were applied."""
 
     webui: str
@@ -258,7 +257,7 @@ def _prepare(site: Site, *, checkout_needed: bool, packages: bool) -> Site:
             text = SdLauncherError(verdict.code, **verdict.facts).describe(choose_language(os.environ))
             site.say("install-warning", text=f"{text.sentence} ({text.hint})")
     _tell_cures(site, site.cures)
-    return replace(site, mirrors=replace(site.mirrors, packages=seen.indexes)) if seen.indexes else site
+    return replace(site, mirrors=site.mirrors._replace(packages=seen.indexes)) if seen.indexes else site
 
 
 def _tell_cures(site: Site, cures: Cures) -> None:

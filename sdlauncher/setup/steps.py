@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sdlauncher.setup.site import Say
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One part of an installation. `is_done` looks at the disk alone; `run` may be called again after any crash."""
 
     name: str
@@ -19,8 +18,7 @@ class Step:
     run: Callable[[], None]
 
 
-@dataclass(frozen=True, slots=True)
-class StepResult:
+class StepResult(NamedTuple):
     """How a step went: done, already (there before) or planned (a dry run); `seconds` is what it took."""
 
     name: str
