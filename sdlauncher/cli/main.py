@@ -142,6 +142,8 @@ def _move_common(arguments: list[str]) -> list[str]:
     """Take options that every command has also in front of it: `sdlauncher --json status`."""
     count = next((i for i, word in enumerate(arguments) if word not in _COMMON), len(arguments))
     moved, rest = arguments[:count], arguments[count:]
+    if not rest:
+        return []  # nothing that could take them: what is asked for is help
     end = rest.index("--") if "--" in rest else len(rest)
     return [*rest[:end], *moved, *rest[end:]]
 

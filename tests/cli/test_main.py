@@ -80,6 +80,11 @@ def test_an_unknown_webui_is_answered_with_the_nearest(cli: Cli) -> None:
     assert "forge" in ran.json["error"]["hint"]
 
 
+def test_common_options_alone_ask_for_help(cli: Cli) -> None:
+    ran = cli("--json", "-v")
+    assert (ran.code, ran.err) == (2, cli().err)
+
+
 def test_colour_only_on_a_terminal(cli: Cli) -> None:
     assert "\x1b" not in cli("statsu").err
 
