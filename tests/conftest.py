@@ -20,7 +20,17 @@ from tests.nvml import NvidiaMachine, build_library
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # Nothing of the developer's own environment may change what a test sees.
-FOREIGN = ("SDLAUNCHER_", "COMMANDLINE_ARGS", "CUDA_", "LC_", "LANG", "http_proxy", "https_proxy", "all_proxy")
+FOREIGN = (
+    "SDLAUNCHER_",
+    "PYTHON",
+    "COMMANDLINE_ARGS",
+    "CUDA_",
+    "LC_",
+    "LANG",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+)
 
 
 def free_port() -> int:

@@ -7,7 +7,7 @@ import errno
 import os
 import sys
 import threading
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TextIO
 
 import click
 
@@ -96,17 +96,17 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     if threading.active_count() == 1:
         # Taking the interpreter apart is a sixth of a short command's time, and the system frees everything at once.
         atexit._run_exitfuncs()
-        if _flush():
-            os._exit(code)
+        _flush(sys.stderr)
+        # Where nobody takes it, that was said already; the interpreter would make an exit code of its own of it.
+        os._exit(code if _flush(sys.stdout) else code or 1)
     sys.exit(code)
 
 
-def _flush() -> bool:
-    """Write out what is left; False where nobody takes it, which the interpreter then ends in its own way."""
+def _flush(stream: TextIO | None) -> bool:
+    """Write out what is left; False where nobody takes it."""
     try:
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                stream.flush()
+        if stream is not None:
+            stream.flush()
     except (OSError, ValueError):
         return False
     return True

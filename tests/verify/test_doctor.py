@@ -231,7 +231,7 @@ def test_a_replaced_package_a_broken_torch_and_a_lost_python_are_told(tmp_path: 
     (torch,) = (tmp_path / "webui" / "venv").glob("lib/python3*/site-packages/torch/__init__.py")
     torch.write_text("import does_not_exist")
     assert "SDL-DOCTOR-TORCH-BROKEN" in {one.verdict.code for one in check_environment(patient(tmp_path, GPU))}
-    torch.write_text("import os; os.abort()")
+    torch.write_text("import os; os.abort()  # of another length: what was compiled within the same second would do")
     assert "SDL-DOCTOR-TORCH-CRASHED" in {one.verdict.code for one in check_environment(patient(tmp_path, GPU))}
     (tmp_path / "webui" / "venv" / "bin" / "python").unlink()
     assert [one.verdict.code for one in check_environment(patient(tmp_path, GPU))] == ["SDL-DOCTOR-VENV-BROKEN"]
