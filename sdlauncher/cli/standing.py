@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -17,6 +17,16 @@ _CHINESE: Final = {
     "model": "模型", "memory": "内存", "since": "始于", "restarts": "重启次数", "last exit": "上次结束",
     "stopped": "已停止", "starting": "正在启动", "running": "运行中", "stopping": "正在停止", "backoff": "等待重试",
     "fatal": "已放弃", "loaded": "已加载", "loading": "加载中", "failed": "加载失败", "unknown": "未知",
+}  # fmt: skip
+# Why it ended: the kinds of core/crash.py, and those of whoever else names a cause.
+_CAUSES: Final = {
+    "stopped": "已停止", "restarted": "按要求重启", "stopped-by-api": "经其 API 停止", "killed": "被杀掉",
+    "crashed": "崩溃", "exited": "自行退出", "oom-killer": "因内存不足被内核杀掉", "out-of-memory": "内存不足",
+    "cuda-oom": "显存不足", "gpu-lost": "GPU 失联", "no-gpu": "没有可用的 GPU", "nan": "结果为 NaN",
+    "disk-full": "磁盘已满", "port-taken": "端口被占用", "bad-flag": "参数错误", "environment": "运行环境损坏",
+    "install": "安装失败", "refused": "拒绝启动", "cannot-start": "无法启动", "http-too-early": "过早收到请求",
+    "never-ready": "一直未就绪", "hung": "无响应", "restart-loop": "反复重启", "memory": "达到内存上限",
+    "age": "达到运行时长上限", "supervisor-died": "守护进程意外结束", "machine-restarted": "机器重启",
 }  # fmt: skip
 _UNITS: Final = (("d", "天", 86400), ("h", "小时", 3600), ("min", "分钟", 60), ("s", "秒", 1))
 
@@ -36,7 +46,11 @@ def render_standing(status: Status) -> str:
     rows.append(("restarts", str(status.restarts)))
     if status.last_exit:
         last = status.last_exit
-        rows.append(("last exit", " ".join(str(last[key]) for key in ("cause", "signal", "evidence") if last.get(key))))
+        words = [
+            _both(str(last.get("cause") or ""), _CAUSES),
+            *(str(last[key]) for key in ("signal", "evidence") if last.get(key)),
+        ]
+        rows.append(("last exit", " ".join(words)))
     return render_table([(_word(label), text) for label, text in rows])
 
 
@@ -83,5 +97,5 @@ def _word(word: str) -> str:
     return _CHINESE.get(word, word) if language() == "zh" else word
 
 
-def _both(word: str) -> str:
-    return f"{_CHINESE[word]} ({word})" if language() == "zh" and word in _CHINESE else word
+def _both(word: str, chinese: Mapping[str, str] = _CHINESE) -> str:
+    return f"{chinese[word]} ({word})" if language() == "zh" and word in chinese else word

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from sdlauncher.cli.standing import describe_age, render_standing, render_standings
+from sdlauncher.core.crash import SIGNS
 from sdlauncher.supervise.status import Status
 
 UP = Status(
@@ -65,5 +66,8 @@ def test_a_chinese_reader_gets_both_words(monkeypatch: pytest.MonkeyPatch) -> No
     text = render_standing(UP._replace(last_exit={"cause": "killed", "signal": "SIGKILL"}))
     assert "状态      运行中 (running)" in text
     assert "模型      已加载 (loaded)" in text
-    assert "上次结束  killed SIGKILL" in text
+    assert "上次结束  被杀掉 (killed) SIGKILL" in text
+    for sign in SIGNS:
+        said = render_standing(UP._replace(last_exit={"cause": sign.kind})).splitlines()[-1]
+        assert said.endswith(f" ({sign.kind})"), sign.kind
     assert render_standings([UP]).splitlines()[0].split() == ["实例", "WEBUI", "状态", "进程", "地址", "目录"]
