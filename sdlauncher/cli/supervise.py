@@ -99,9 +99,9 @@ def status_command(instance: str) -> Report:
 def list_command(instance: str) -> Report:
     """List all instances that were ever set up."""
     from sdlauncher.cli.standing import render_standings
-    from sdlauncher.supervise.status import read_status
+    from sdlauncher.supervise.status import read_all
 
-    found = [read_status(files) for files in locate_paths().instances()]
+    found = read_all(locate_paths().instances())
     return Report({"instances": [one.data() for one in found]}, lambda: render_standings(found))
 
 

@@ -57,8 +57,6 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """Return the object in a JSON file of ours; None when there is no file or a crash left no valid object in it."""
     try:
         value = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
     except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
@@ -66,10 +64,9 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 def refuse_hidden(path: Path) -> None:
     """Raise SDL-FILE-ACCESS for a file that this user may not read: what it holds is not absent but unknown."""
-    if path.is_dir():
-        return
     try:
-        os.close(os.open(path, os.O_RDONLY))
+        if not path.is_dir():
+            os.close(os.open(path, os.O_RDONLY))
     except PermissionError as error:
         raise SdLauncherError("SDL-FILE-ACCESS", path=path, evidence=error) from error
     except OSError:

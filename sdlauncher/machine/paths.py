@@ -20,6 +20,14 @@ class InstancePaths(NamedTuple):
     root: Path
 
     @property
+    def is_known(self) -> bool:
+        """Whether it remembers anything; what is another user's is taken to."""
+        try:
+            return self.remembered.exists() or self.state.exists()
+        except PermissionError:
+            return True
+
+    @property
     def remembered(self) -> Path:
         """What the instance remembers from the command line: WebUI, checkout, port, GPU."""
         return self.root / "instance.json"
@@ -84,8 +92,7 @@ class Paths(NamedTuple):
         if not self.state.is_dir():
             return ()
         names = sorted(entry.name for entry in self.state.iterdir() if _INSTANCE.fullmatch(entry.name))
-        found = (self.instance(name) for name in names)
-        return tuple(instance for instance in found if instance.remembered.exists() or instance.state.exists())
+        return tuple(instance for instance in map(self.instance, names) if instance.is_known)
 
     def checkout(self, webui: str) -> Path:
         """Return where a WebUI is installed unless `--dir` says otherwise."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import sdlauncher
 from sdlauncher.core.process import ProcessId
+from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine import process
 from sdlauncher.machine.files import refuse_hidden
 from sdlauncher.machine.paths import InstancePaths
@@ -71,6 +72,20 @@ def read_status(files: InstancePaths, *, adopt: bool = True) -> Status:
         elif not living_tree(record):
             record = {**record, "state": "stopped", "pid": None, "supervisor_pid": None}
     return status_of(files, record)._replace(memory_rss=_memory(record))
+
+
+def read_all(found: Iterable[InstancePaths]) -> tuple[Status, ...]:
+    """Return how each instance is now; one that this user may not read is `unknown`."""
+    return tuple(map(_read_if_allowed, found))
+
+
+def _read_if_allowed(files: InstancePaths) -> Status:
+    try:
+        return read_status(files)
+    except SdLauncherError as error:
+        if error.code != "SDL-FILE-ACCESS":
+            raise
+        return Status(files.name, state="unknown")
 
 
 def status_of(files: InstancePaths, record: Mapping[str, Any]) -> Status:

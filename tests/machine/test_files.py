@@ -7,14 +7,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.files import lock, read_json, refuse_hidden, write_bytes, write_json
+from tests.conftest import as_nobody
 
 
 def test_a_written_file_keeps_its_permissions_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
@@ -57,18 +56,6 @@ def test_a_path_that_is_not_utf8_is_kept_whole(tmp_path: Path) -> None:
     odd = os.fsdecode(b"/home/\xff\xe4")
     write_json(tmp_path / "a", {"dir": odd})
     assert read_json(tmp_path / "a") == {"dir": odd}
-
-
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Give up root's right to read everything for a while; whoever is not root has none."""
-    before = os.geteuid()
-    if before == 0:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(before)
 
 
 def test_a_file_of_another_user_is_not_taken_for_none() -> None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
+import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine import process
 from sdlauncher.machine.files import write_json
+from sdlauncher.machine.paths import Paths
+from sdlauncher.supervise.status import read_all
+from tests.conftest import as_nobody
 from tests.supervise.conftest import Instance, wait_for
 
 
@@ -25,6 +30,19 @@ def test_a_killed_supervisor_costs_neither_the_webui_nor_its_log(instance: Insta
     assert after.supervisor_pid not in (None, before.supervisor_pid)
     assert instance.files.log.stat().st_size >= size
     assert instance.log().count("Launching Web UI") == 1
+
+
+def test_what_is_another_users_hides_no_instance_of_ones_own() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        state = Path(name)
+        state.chmod(0o755)
+        paths = Paths(state, state, state, state)
+        for instance, mode in (("hidden", 0o000), ("mine", 0o755)):
+            write_json(paths.instance(instance).state, {"state": "stopped", "webui": "a1111"}, mode=0o644)
+            paths.instance(instance).root.chmod(mode)
+        with as_nobody():
+            found = {one.instance: (one.state, one.webui) for one in read_all(paths.instances())}
+    assert found == {"hidden": ("unknown", ""), "mine": ("stopped", "a1111")}
 
 
 def test_start_takes_over_as_well(instance: Instance) -> None:
