@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
+
+from sdlauncher.core import jsontext
 
 # safetensors itself refuses headers beyond this.
 LONGEST_HEADER: Final = 100_000_000
@@ -69,10 +70,10 @@ def _judge_safetensors(header: bytes, length: int, size: int) -> Weights | NoWei
     if len(header) < length:
         return NoWeights("SDL-WEIGHTS-CUT", f"its header alone is {length} bytes, the file has {size}")
     try:
-        table = json.loads(header)
+        table = jsontext.loads(header)
         entries = {name: value for name, value in table.items() if name != "__metadata__"}
         end = max((entry["data_offsets"][1] for entry in entries.values()), default=0)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         return NoWeights("SDL-WEIGHTS-UNKNOWN", f"its header is no safetensors header ({type(error).__name__})")
     whole = 8 + length + end
     if size < whole:

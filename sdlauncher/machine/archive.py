@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import json
 import os
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from sdlauncher.core import jsontext
 from sdlauncher.errors import SdLauncherError
 
 _PIECE: Final = 1024 * 1024
@@ -38,10 +38,10 @@ def read_first(file: Path, name: str) -> dict[str, Any]:
             if entry is None or entry.name != name or entry.size > _MANIFEST_MOST:
                 raise SdLauncherError("SDL-BUNDLE-DAMAGED", path=file, evidence=f"it does not begin with {name}")
             stream = archive.extractfile(entry)
-            value = json.loads(stream.read() if stream else b"")
+            value = jsontext.loads(stream.read() if stream else b"")
     except OSError as error:
         raise SdLauncherError("SDL-FILE-READ", path=file, evidence=error.strerror or str(error)) from error
-    except (tarfile.TarError, ValueError, EOFError, RecursionError) as error:
+    except (tarfile.TarError, ValueError, EOFError) as error:
         raise SdLauncherError("SDL-BUNDLE-DAMAGED", path=file, evidence=str(error)) from error
     if not isinstance(value, dict):
         raise SdLauncherError("SDL-BUNDLE-DAMAGED", path=file, evidence=f"{name} is no object")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sdlauncher.core import jsontext
 from sdlauncher.core.hardware import MIB, Driver, Gpu, Hardware, Host
 from sdlauncher.core.rules import read_capability
 from sdlauncher.errors import SdLauncherError
@@ -21,10 +21,10 @@ _UNIFIED_MEMORY = {(5, 3), (7, 2), (8, 7), (11, 0), (12, 1)}
 def read_hardware(file: Path) -> Hardware:
     """Read a description. Missing keys take ordinary values. Raises SDL-FILE-READ and SDL-HARDWARE-FILE."""
     try:
-        value = json.loads(file.read_text(encoding="utf-8-sig"))
+        value = jsontext.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SdLauncherError("SDL-FILE-READ", path=file, evidence=error.strerror or str(error)) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise SdLauncherError("SDL-HARDWARE-FILE", path=file, evidence=error) from error
     try:
         return describe_hardware(value)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sdlauncher.core import jsontext
 from sdlauncher.errors import SdLauncherError
 
 if sys.platform == "win32":
@@ -56,8 +57,8 @@ def write_json(path: Path, value: Any, *, mode: int | None = None) -> None:
 def read_json(path: Path) -> dict[str, Any] | None:
     """Return the object in a JSON file of ours; None when there is no file or a crash left no valid object in it."""
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        value = jsontext.loads(path.read_bytes())
+    except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import ipaddress
-import json
 import os
 import socket
 import ssl
@@ -25,6 +24,7 @@ import urllib3.connectionpool
 import urllib3.exceptions
 
 from sdlauncher import __version__
+from sdlauncher.core import jsontext
 from sdlauncher.errors import SdLauncherError
 
 MOST_BYTES: Final = 8 * 1024**2  # openapi.json of a WebUI with many extensions is about 1 MiB
@@ -80,8 +80,8 @@ class Reply:
     def read_json(self) -> Any:
         """Parse the body. Raises SDL-HTTP-NOT-JSON with the first characters of what came instead."""
         try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError) as error:
+            return jsontext.loads(self.body)
+        except ValueError as error:
             raise SdLauncherError("SDL-HTTP-NOT-JSON", url=self.url, kind=self.kind, evidence=self.excerpt()) from error
 
     @property

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from sdlauncher.catalog.flags import load_grammar, load_names, load_notes, load_parser_files
+from sdlauncher.core import jsontext
 from sdlauncher.core.flags import FlagCheck, Grammar, Option, check_words
 from sdlauncher.core.parsers import Declared, read_declarations
 from sdlauncher.core.wishes import group_words, name_of, value_of
@@ -86,9 +86,9 @@ def _follow_imports(checkout: Path, file: Path) -> Iterator[Path]:
 def _read_disabled(settings: Path) -> frozenset[str] | None:
     """Return which extensions the WebUI's own settings switch off, None for all of them."""
     try:
-        stored = json.loads(settings.read_text(encoding="utf-8"))
+        stored = jsontext.loads(settings.read_text(encoding="utf-8"))
         if stored.get("disable_all_extensions", "none") != "none":
             return None
         return frozenset(stored.get("disabled_extensions", ()))
-    except (OSError, ValueError, AttributeError, RecursionError):
+    except (OSError, ValueError, AttributeError):
         return frozenset()

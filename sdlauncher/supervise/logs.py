@@ -10,6 +10,8 @@ import json
 import os
 from typing import Any, NamedTuple
 
+from sdlauncher.core import jsontext
+
 PIECE = 1 << 18
 
 
@@ -51,10 +53,10 @@ def read_layout(path: str) -> Layout:
     """Return where the stream lies; an untouched file when nothing was rotated yet."""
     try:
         with open(f"{path}.json", "rb") as file:  # noqa: PTH123
-            value: dict[str, Any] = json.loads(file.read())
+            value: dict[str, Any] = jsontext.loads(file.read())
         segments = tuple(Segment(*one) for one in value["segments"])
         return Layout(value["removed"], value["start"], value["number"], segments, value.get("pending", 0))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return Layout()
 
 

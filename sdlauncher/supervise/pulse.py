@@ -5,10 +5,10 @@ HTTP only after the log says that the start is over: earlier it can kill AUTOMAT
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
+from sdlauncher.core import jsontext
 from sdlauncher.core.lifecycle import Cause, Event, Hung, Idle, Ready, Recycle, State, Status
 from sdlauncher.core.process import Usage
 from sdlauncher.core.readiness import Progress
@@ -205,12 +205,12 @@ class Pulse:
 def _read_job(body: bytes) -> tuple[Any, ...] | None:
     """Return what the WebUI works on and how far it is, () when it has no job, None when the answer tells nothing."""
     try:
-        value = json.loads(body)
+        value = jsontext.loads(body)
         if "size" in value:
             return () if value["size"] == 0 else ("tasks", value["size"])
         state = value["state"]
         if not state["job"] and not state["job_count"]:
             return ()
         return (state["job"], state["sampling_step"], state["job_no"], round(value["progress"], 4))
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         return None

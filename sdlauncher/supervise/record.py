@@ -7,6 +7,8 @@ import os
 import time
 from typing import Any
 
+from sdlauncher.core import jsontext
+
 _EVENTS_MOST = 1 << 20
 
 
@@ -55,8 +57,8 @@ def read_record(path: str) -> dict[str, Any]:
     """Return what the file says; an empty record when there is none or it is damaged."""
     try:
         with open(path, "rb") as file:  # noqa: PTH123
-            value = json.loads(file.read())
-    except (OSError, ValueError, RecursionError):
+            value = jsontext.loads(file.read())
+    except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from sdlauncher.core import jsontext
 from sdlauncher.core.lifecycle import Policy
 from sdlauncher.core.readiness import Patterns
 
@@ -53,8 +54,8 @@ def read_spec(path: str) -> LaunchSpec | None:
     """Read the file; None when there is none or it holds no valid launch."""
     try:
         with open(path, "rb") as file:  # noqa: PTH123  the supervisor does without pathlib
-            return LaunchSpec.from_json(json.loads(file.read()))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return LaunchSpec.from_json(jsontext.loads(file.read()))
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 

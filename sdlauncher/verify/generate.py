@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sdlauncher.core import jsontext
 from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.webui import Client, Reply
 from sdlauncher.verify.failures import explain_reply
@@ -110,8 +110,8 @@ def _read(reply: Reply, path: str) -> Generation:
     if not images:
         raise SdLauncherError("SDL-SMOKE-EMPTY", path=path)
     info: Any = body.get("info")
-    with contextlib.suppress(ValueError, RecursionError):
-        info = json.loads(info) if isinstance(info, str) else info
+    with contextlib.suppress(ValueError):
+        info = jsontext.loads(info) if isinstance(info, str) else info
     return Generation(
         pictures=tuple(decode_picture(image) for image in images),
         info=info if isinstance(info, dict) else {},
