@@ -167,7 +167,7 @@ def _explain(error: BaseException, command: str, *, as_json: bool, plain: bool) 
             said = error
         case OSError(errno=errno.ENOSPC, filename=None):
             # Of our own files every write is looked after: this was stdout, for the text of click's.
-            said = SdLauncherError("SDL-OUTPUT", evidence=error.strerror)
+            said = SdLauncherError("SDL-OUTPUT", evidence=error)
         case click.ClickException():
             said = SdLauncherError("SDL-USAGE", evidence=error.format_message(), command=_usage_name(error))
         case KeyboardInterrupt() | click.Abort() | EOFError():

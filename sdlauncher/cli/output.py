@@ -80,7 +80,7 @@ def _print(text: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise SdLauncherError("SDL-OUTPUT", evidence=error.strerror or str(error)) from error
+        raise SdLauncherError("SDL-OUTPUT", evidence=error) from error
 
 
 def _complain(error: SdLauncherError, *, plain: bool = False) -> None:

@@ -40,7 +40,7 @@ def read_first(file: Path, name: str) -> dict[str, Any]:
             stream = archive.extractfile(entry)
             value = jsontext.loads(stream.read() if stream else b"")
     except OSError as error:
-        raise SdLauncherError("SDL-FILE-READ", path=file, evidence=error.strerror or str(error)) from error
+        raise SdLauncherError("SDL-FILE-READ", path=file, evidence=error) from error
     except (tarfile.TarError, ValueError, EOFError) as error:
         raise SdLauncherError("SDL-BUNDLE-DAMAGED", path=file, evidence=str(error)) from error
     if not isinstance(value, dict):
@@ -65,7 +65,7 @@ def unpack(file: Path, wanted: Mapping[str, str], place: Callable[[str], Path]) 
                 assert source is not None
                 _take(file, entry.name, source, place(entry.name), digest)
     except OSError as error:
-        raise SdLauncherError("SDL-FILE-READ", path=file, evidence=error.strerror or str(error)) from error
+        raise SdLauncherError("SDL-FILE-READ", path=file, evidence=error) from error
     except (tarfile.TarError, EOFError) as error:
         raise SdLauncherError("SDL-BUNDLE-DAMAGED", path=file, evidence=str(error)) from error
     if left:
@@ -123,7 +123,7 @@ def _whole(target: Path) -> Iterator[BinaryIO]:
             yield stream
         fresh.replace(target)
     except OSError as error:
-        raise SdLauncherError("SDL-FILE-WRITE", path=target, evidence=error.strerror or str(error)) from error
+        raise SdLauncherError("SDL-FILE-WRITE", path=target, evidence=error) from error
     finally:
         with contextlib.suppress(OSError):
             fresh.unlink()

@@ -67,7 +67,7 @@ def run(
             check=False,
         )
     except (FileNotFoundError, PermissionError) as error:
-        raise SdLauncherError("SDL-COMMAND-MISSING", program=words[0], evidence=error.strerror or str(error)) from error
+        raise SdLauncherError("SDL-COMMAND-MISSING", program=words[0], evidence=error) from error
     except subprocess.TimeoutExpired as error:
         raise SdLauncherError("SDL-COMMAND-TIMEOUT", command=" ".join(words), seconds=f"{timeout:g}") from error
     return Completed(words, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
@@ -96,7 +96,7 @@ def follow(
         log.parent.mkdir(parents=True, exist_ok=True)
         record = log.open("ab")
     except OSError as error:
-        raise SdLauncherError("SDL-FILE-WRITE", path=log, evidence=error.strerror or str(error)) from error
+        raise SdLauncherError("SDL-FILE-WRITE", path=log, evidence=error) from error
     with record:
         try:
             child = subprocess.Popen(
@@ -109,8 +109,7 @@ def follow(
                 pass_fds=() if sys.platform == "win32" else tuple(keep_open),
             )
         except (FileNotFoundError, PermissionError) as error:
-            evidence = error.strerror or str(error)
-            raise SdLauncherError("SDL-COMMAND-MISSING", program=words[0], evidence=evidence) from error
+            raise SdLauncherError("SDL-COMMAND-MISSING", program=words[0], evidence=error) from error
         late = threading.Timer(timeout, child.kill)
         late.start()
         tail: list[bytes] = []

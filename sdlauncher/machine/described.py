@@ -23,7 +23,7 @@ def read_hardware(file: Path) -> Hardware:
     try:
         value = jsontext.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise SdLauncherError("SDL-FILE-READ", path=file, evidence=error.strerror or str(error)) from error
+        raise SdLauncherError("SDL-FILE-READ", path=file, evidence=error) from error
     except ValueError as error:
         raise SdLauncherError("SDL-HARDWARE-FILE", path=file, evidence=error) from error
     try:

@@ -93,7 +93,7 @@ def download(url: str, target: Path, *, sha256: str | None = None, on_progress: 
         part.replace(target)
         note.unlink(missing_ok=True)
     except OSError as error:
-        raise SdLauncherError("SDL-FILE-WRITE", path=target, evidence=error.strerror or str(error)) from error
+        raise SdLauncherError("SDL-FILE-WRITE", path=target, evidence=error) from error
     return Downloaded(target, size, digest, before)
 
 

@@ -44,7 +44,7 @@ def write_bytes(path: Path, data: bytes, *, mode: int | None = None) -> None:
                 Path(name).unlink()
             raise
     except OSError as error:
-        raise SdLauncherError("SDL-FILE-WRITE", path=path, evidence=error.strerror or str(error)) from error
+        raise SdLauncherError("SDL-FILE-WRITE", path=path, evidence=error) from error
 
 
 def write_json(path: Path, value: Any, *, mode: int | None = None) -> None:

@@ -34,7 +34,7 @@ def pack_commit(repository: Path, commit: str, target: Path, *, tag: str = "") -
         shutil.rmtree(target, ignore_errors=True)
         fresh.replace(target)
     except OSError as error:
-        raise SdLauncherError("SDL-FILE-WRITE", path=target, evidence=error.strerror or str(error)) from error
+        raise SdLauncherError("SDL-FILE-WRITE", path=target, evidence=error) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 

@@ -17,4 +17,4 @@ def read_template(name: str) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except OSError as error:
-        raise SdLauncherError("SDL-FILE-READ", path=file, evidence=error.strerror or str(error)) from error
+        raise SdLauncherError("SDL-FILE-READ", path=file, evidence=error) from error

@@ -192,7 +192,7 @@ def _require_room(stage: Path, target: Path, size: int) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise SdLauncherError("SDL-FILE-WRITE", path=folder, evidence=error.strerror or str(error)) from error
+            raise SdLauncherError("SDL-FILE-WRITE", path=folder, evidence=error) from error
     shares = 2 if stage.stat().st_dev == target.stat().st_dev else 1
     for folder in (stage, target):
         need, free = shares * size / GIB, shutil.disk_usage(folder).free / GIB

@@ -81,7 +81,7 @@ def lay_out_mini(target: Path) -> None:
     except FileExistsError as error:
         raise SdLauncherError("SDL-DIR-NOT-EMPTY", path=target, evidence=name_contents(target)) from error
     except OSError as error:
-        raise SdLauncherError("SDL-FILE-WRITE", path=target, evidence=error.strerror or str(error)) from error
+        raise SdLauncherError("SDL-FILE-WRITE", path=target, evidence=error) from error
 
 
 def name_contents(directory: Path) -> str:

@@ -182,7 +182,7 @@ def alone(site: Site) -> Iterator[None]:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
     except OSError as error:
-        raise SdLauncherError("SDL-FILE-WRITE", path=file.parent, evidence=error.strerror or str(error)) from error
+        raise SdLauncherError("SDL-FILE-WRITE", path=file.parent, evidence=error) from error
     began, told = time.monotonic(), False
     while True:
         with hold(file) as descriptor:

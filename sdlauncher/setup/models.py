@@ -139,7 +139,7 @@ def read_weights(file: Path) -> Weights:
             if length is not None and 8 + length > len(head):
                 head += stream.read(8 + length - len(head))
     except OSError as error:
-        raise SdLauncherError("SDL-FILE-READ", path=file, evidence=error.strerror or str(error)) from error
+        raise SdLauncherError("SDL-FILE-READ", path=file, evidence=error) from error
     judged = judge_weights(head, size)
     if isinstance(judged, NoWeights):
         raise _refusal(judged, file)
@@ -209,7 +209,7 @@ def _place(file: Path, target: Path) -> None:
         fresh.replace(target)
     except OSError as error:
         fresh.unlink(missing_ok=True)
-        raise SdLauncherError("SDL-FILE-WRITE", path=target, evidence=error.strerror or str(error)) from error
+        raise SdLauncherError("SDL-FILE-WRITE", path=target, evidence=error) from error
 
 
 def _name_of(source: str) -> str:

@@ -122,7 +122,7 @@ def read_script(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise SdLauncherError("SDL-FILE-READ", path=path, evidence=error.strerror or str(error)) from error
+        raise SdLauncherError("SDL-FILE-READ", path=path, evidence=error) from error
     for mark, encoding in ((b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16")):
         if data.startswith(mark) or b"\0" in data:
             raise SdLauncherError("SDL-SCRIPT-ENCODING", path=path, encoding=encoding)

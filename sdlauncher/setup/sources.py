@@ -164,7 +164,7 @@ def _attempt(
                 raise
             time.sleep(wait)
         except OSError as error:
-            raise SdLauncherError("SDL-FILE-WRITE", path=target, evidence=error.strerror or str(error)) from error
+            raise SdLauncherError("SDL-FILE-WRITE", path=target, evidence=error) from error
         else:
             return
 
@@ -174,7 +174,7 @@ def _bring_program(site: Site) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SdLauncherError("SDL-FILE-WRITE", path=directory, evidence=error.strerror or str(error)) from error
+        raise SdLauncherError("SDL-FILE-WRITE", path=directory, evidence=error) from error
     for torn in directory.glob(f".{UNFINISHED}.*"):
         torn.unlink()
     write_bytes(directory / UNFINISHED, f"{site.recipe.webui}\n".encode())

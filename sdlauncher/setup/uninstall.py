@@ -58,7 +58,7 @@ def remove(directory: Path) -> Removal:
             # What stays is no WebUI any more, but a later installation may go there.
             write_bytes(directory / UNFINISHED, f"{webui}\n".encode())
     except OSError as error:
-        raise SdLauncherError("SDL-FILE-WRITE", path=directory, evidence=error.strerror or str(error)) from error
+        raise SdLauncherError("SDL-FILE-WRITE", path=directory, evidence=error) from error
     return planned
 
 

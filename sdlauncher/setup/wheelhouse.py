@@ -143,7 +143,7 @@ def _bring(file: PackageFile, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file.source, target)
     except OSError as error:
-        raise SdLauncherError("SDL-FILE-WRITE", path=target, evidence=error.strerror or str(error)) from error
+        raise SdLauncherError("SDL-FILE-WRITE", path=target, evidence=error) from error
     if file.sha256 and (found := hash_file(target)) != file.sha256:
         target.unlink()
         raise SdLauncherError("SDL-DOWNLOAD-CHECKSUM", url=file.source, wanted=file.sha256, found=found)

@@ -76,7 +76,7 @@ def hand_over(files: InstancePaths, spec: LaunchSpec) -> None:
         files.request.unlink(missing_ok=True)
         write_spec(str(files.launch), spec)
     except OSError as error:
-        raise SdLauncherError("SDL-FILE-WRITE", path=files.launch, evidence=error.strerror or str(error)) from error
+        raise SdLauncherError("SDL-FILE-WRITE", path=files.launch, evidence=error) from error
 
 
 def stop(

@@ -32,7 +32,7 @@ def read_file(path: Path) -> Iterator[bytes]:
         with path.open("rb") as file:
             yield from read_stream(file)
     except OSError as error:
-        raise SdLauncherError("SDL-LOG-READ", path=path, evidence=error.strerror or str(error)) from error
+        raise SdLauncherError("SDL-LOG-READ", path=path, evidence=error) from error
 
 
 def read_stream(file: BinaryIO) -> Iterator[bytes]:
