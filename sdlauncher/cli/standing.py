@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Final
 
 from sdlauncher.cli.output import language
 from sdlauncher.cli.table import gibibytes, render_table
+from sdlauncher.supervise.record import read_stamp
 from sdlauncher.supervise.status import Status
 
 # The words of --json stay beside their translation: documents and scripts speak of them.
@@ -71,26 +71,18 @@ def describe_age(seconds: float) -> str:
 def _state(status: Status) -> str:
     if status.retry_in is None:
         return _both(status.state)
-    began = _read(status.since)
-    waited = 0.0 if began is None else time.time() - began.timestamp()
+    began = read_stamp(status.since)
+    waited = 0.0 if began is None else time.time() - began
     wait = f"{max(0.0, status.retry_in - waited):.0f}"
     return _both(status.state) + (f"，{wait} 秒后重试" if language() == "zh" else f", next try in {wait} s")
 
 
 def _since(stamp: str) -> str:
-    at = _read(stamp)
+    at = read_stamp(stamp)
     if at is None:
         return stamp
-    age = describe_age(time.time() - at.timestamp())
-    return f"{at.astimezone():%Y-%m-%d %H:%M:%S} ({age + '前' if language() == 'zh' else age + ' ago'})"
-
-
-def _read(stamp: str) -> datetime | None:
-    """Read a time stamp of the notes: ISO 8601, UTC."""
-    try:
-        return datetime.fromisoformat(stamp.replace("Z", "+00:00"))
-    except ValueError:
-        return None
+    age = describe_age(time.time() - at) + ("前" if language() == "zh" else " ago")
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(at))} ({age})"
 
 
 def _word(word: str) -> str:

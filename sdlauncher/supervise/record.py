@@ -33,6 +33,16 @@ def stamp() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
 
 
+def read_stamp(text: str) -> float | None:
+    """Return the wall clock that a stamp tells, in seconds since 1970; None for what is no stamp."""
+    from datetime import datetime
+
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return None
+
+
 def write_record(path: str, record: dict[str, Any]) -> bool:
     """Replace a record in one step, for its owner's eyes alone; False when the disk does not take it.
 
@@ -65,11 +75,11 @@ def read_record(path: str) -> dict[str, Any]:
 
 def add_event(path: str, event: str, **facts: Any) -> str:
     """Append one line of history and return it; what the disk does not take is lost, the WebUI is not."""
-    line = _encode({"at": stamp(), "event": event, **facts}).decode()
+    line = _encode({"at": stamp(), "event": event, **facts})
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            os.write(descriptor, line.encode() + b"\n")
+            os.write(descriptor, line + b"\n")
             grown = os.fstat(descriptor).st_size > _EVENTS_MOST
         finally:
             os.close(descriptor)
@@ -77,7 +87,7 @@ def add_event(path: str, event: str, **facts: Any) -> str:
             os.replace(path, f"{path}.1")  # noqa: PTH105
     except OSError:
         pass
-    return line
+    return line.decode()
 
 
 def bury(folder: Folder, record: dict[str, Any], boot: str) -> None:

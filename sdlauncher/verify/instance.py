@@ -6,7 +6,6 @@ import base64
 import re
 import time
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
@@ -20,6 +19,7 @@ from sdlauncher.errors import SdLauncherError
 from sdlauncher.machine.files import read_json, write_json
 from sdlauncher.machine.paths import InstancePaths
 from sdlauncher.machine.webui import Client, Endpoint
+from sdlauncher.supervise.record import read_stamp
 from sdlauncher.supervise.spec import read_spec
 from sdlauncher.supervise.status import Status, read_status
 from sdlauncher.verify.target import Target, parse_url
@@ -149,8 +149,5 @@ def _read_tail(path: Path) -> str:
 
 
 def _seconds_since(stamp: str) -> float:
-    try:
-        then = datetime.fromisoformat(stamp.replace("Z", "+00:00")).astimezone()
-    except ValueError:
-        return 0.0
-    return max(0.0, time.time() - then.timestamp())
+    then = read_stamp(stamp)
+    return 0.0 if then is None else max(0.0, time.time() - then)
