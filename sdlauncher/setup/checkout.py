@@ -65,6 +65,11 @@ def is_mini_laid_out(target: Path) -> bool:
     return user_files and all(_read(target / entry.name) == entry.read_bytes() for entry in program)
 
 
+def mark_unfinished(directory: Path, webui: str) -> None:
+    """Say that what is not there yet will be this WebUI. Raises SDL-FILE-WRITE."""
+    write_bytes(directory / UNFINISHED, f"{webui}\n".encode())
+
+
 def lay_out_mini(target: Path) -> None:
     """Write Mini WebUI's checkout for this interpreter. Raises SDL-MINI-EXTRA, SDL-CHECKOUT-OTHER, SDL-FILE-WRITE."""
     require_mini()
@@ -75,7 +80,7 @@ def lay_out_mini(target: Path) -> None:
         target.mkdir(parents=True, exist_ok=True)
         if not any(target.iterdir()):
             # What a full disk or a kill cuts off is then known as ours, and the next run goes on.
-            write_bytes(mark, b"mini\n")
+            mark_unfinished(target, "mini")
         lay_out(target, python=Path(sys.executable), over=mark.exists())
         mark.unlink(missing_ok=True)
     except FileExistsError as error:

@@ -16,6 +16,7 @@ from sdlauncher.machine.files import read_text, write_bytes
 from sdlauncher.machine.paths import Paths
 from sdlauncher.machine.ports import require_free_port
 from sdlauncher.machine.settings import checkout_of, remember
+from sdlauncher.setup.site import STAMP
 from sdlauncher.supervise import control
 from sdlauncher.supervise.control import Status
 from sdlauncher.supervise.launch import prepare
@@ -104,7 +105,7 @@ def _restated(paths: Paths, webui: str, checkout: Path) -> dict[str, str]:
     from sdlauncher.core.recipe import restate
 
     recipe = load_recipe(webui, paths.config / "recipes")
-    if recipe is None or not recipe.requirements_variable or not (checkout / "venv" / ".sdlauncher.json").is_file():
+    if recipe is None or not recipe.requirements_variable or not (checkout / "venv" / STAMP).is_file():
         return {}
     asked = read_text(checkout / recipe.requirements)
     if asked is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sdlauncher.core.advisories import Cures
 from sdlauncher.core.mirrors import Mirrors
@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # most sites have no bundle, and never ask what hardware ther
     from sdlauncher.core.bundle import Manifest
     from sdlauncher.core.hardware import Hardware
 
+STAMP: Final = ".sdlauncher.json"
 _HALF_A_DAY = 12 * 3600.0
 
 
@@ -55,7 +56,7 @@ class Site:
     @property
     def stamp(self) -> Path:
         """What we installed into the environment; it goes when the environment goes."""
-        return self.venv / ".sdlauncher.json"
+        return self.venv / STAMP
 
     def read_stamp(self) -> dict[str, Any]:
         """Return what we installed; empty for an environment that is not there or not ours."""

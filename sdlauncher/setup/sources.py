@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +26,7 @@ from sdlauncher.machine.git import (
     read_head,
     set_origin,
 )
-from sdlauncher.setup.checkout import UNFINISHED, identify
+from sdlauncher.setup.checkout import UNFINISHED, identify, mark_unfinished
 from sdlauncher.setup.site import Site
 from sdlauncher.setup.steps import Step
 
@@ -177,7 +176,7 @@ def _bring_program(site: Site) -> None:
         raise SdLauncherError("SDL-FILE-WRITE", path=directory, evidence=error) from error
     for torn in directory.glob(f".{UNFINISHED}.*"):
         torn.unlink()
-    write_bytes(directory / UNFINISHED, f"{site.recipe.webui}\n".encode())
+    mark_unfinished(directory, site.recipe.webui)
     with _kept_aside(directory):
         bring(site, site.recipe.program, directory, ref=site.ref)
     # Our own files in the checkout are no changes of the user's.
@@ -199,6 +198,8 @@ def _kept_aside(directory: Path) -> Iterator[None]:
 
     Not where git has been before: there they are the repository's, perhaps torn by a kill.
     """
+    import shutil  # an installation that has nothing to do does without it
+
     pairs = [(directory / name, directory / f".{name}{_KEPT}") for name in USERS_OWN]
     if not (directory / ".git").exists():
         for file, kept in pairs:

@@ -10,9 +10,8 @@ from typing import Final
 
 from sdlauncher.core.snapshot import USERS_OWN
 from sdlauncher.errors import SdLauncherError
-from sdlauncher.machine.files import write_bytes
 from sdlauncher.machine.git import git, git_folder
-from sdlauncher.setup.checkout import UNFINISHED, identify
+from sdlauncher.setup.checkout import identify, mark_unfinished
 
 _MINI: Final = ("launch.py", "webui.sh", "webui.bat", "interpreter.txt")
 _FOLDERS: Final = ("venv", ".git", "repositories", "tmp", "__pycache__")
@@ -56,7 +55,7 @@ def remove(directory: Path) -> Removal:
             _prune(folder, directory)
         if directory.is_dir():
             # What stays is no WebUI any more, but a later installation may go there.
-            write_bytes(directory / UNFINISHED, f"{webui}\n".encode())
+            mark_unfinished(directory, str(webui))
     except OSError as error:
         raise SdLauncherError("SDL-FILE-WRITE", path=directory, evidence=error) from error
     return planned
