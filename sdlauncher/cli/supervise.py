@@ -121,12 +121,11 @@ def logs_command(instance: str, lines: int, following: bool) -> Report:
     if not following:
         shown = plain(text).splitlines()
         return Report({"file": str(files.log), "lines": shown}, lambda: "\n".join(shown))
-    on_terminal = sys.stdout.isatty()
-    sys.stdout.write(trim(text) if on_terminal else plain(text))
+    shown_as = trim if sys.stdout.isatty() else plain
+    sys.stdout.write(shown_as(text))
     sys.stdout.flush()
     for piece in follow(stream, position):
-        new = piece.decode("utf-8", "replace")
-        sys.stdout.write(trim(new) if on_terminal else plain(new))
+        sys.stdout.write(shown_as(piece.decode("utf-8", "replace")))
         sys.stdout.flush()
     return Report()
 
